@@ -1,0 +1,1 @@
+"""The door: REST v1 for clients, REST for workers, the first page. It decides nothing; the scheduler does."""

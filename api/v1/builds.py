@@ -1,0 +1,41 @@
+"""Builds: one (model, target) of a job."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.auth import Scope
+from api.routing import Call, Router
+from enginehouse.views import BuildView, LogPage
+from scheduler import builds
+
+router = Router("builds")
+
+
+class LogQuery(BaseModel):
+    """Which lines."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: int = Field(default=0, ge=0, le=2**31 - 1, description="only lines with a greater number")
+    attempt: int | None = Field(default=None, ge=1, le=2**31 - 1, description="of this attempt; else of the newest")
+
+
+@router.route("GET", "/v1/builds/<build>", Scope.READ, "A build with its attempts")
+def show(call: Call, build: str) -> BuildView:
+    """By its id."""
+    with call.farm.read() as session:
+        return builds.get(session, call.principal, build)
+
+
+@router.route("GET", "/v1/builds/<build>/log", Scope.READ, "A build's log, from a line on")
+def log(call: Call, build: str, query: LogQuery) -> LogPage:
+    """``ended``: no further lines will come for this attempt."""
+    with call.farm.read() as session:
+        return builds.log(session, call.principal, build, query.after, query.attempt)
+
+
+@router.route("POST", "/v1/builds/<build>/cancel", Scope.SUBMIT, "Cancel a build that has not ended")
+def cancel(call: Call, build: str) -> BuildView:
+    """A running build is stopped by its worker; the answer shows it as cancelling."""
+    return builds.cancel(call.farm, call.principal, build)

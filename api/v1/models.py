@@ -1,0 +1,91 @@
+"""Source models: pushed as one stream, or made from completed uploads."""
+
+from __future__ import annotations
+
+from flask import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import downloads
+from api.auth import Scope
+from api.bodies import OCTETS, BodyStream
+from api.routing import Call, Reply, Router
+from api.v1.paging import PageQuery
+from enginehouse.errors import (
+    DigestMismatch,
+    ExternalDataMissing,
+    ExternalDataOutside,
+    ModelFormatUnsupported,
+    ModelUnreadable,
+    RangeNotSatisfiable,
+)
+from enginehouse.request import Sha256
+from enginehouse.uploads import ModelRequest
+from enginehouse.views import ModelView, Page
+from scheduler import models
+
+router = Router("models")
+
+
+class ModelQuery(BaseModel):
+    """The name of a model that comes as a stream (a JSON body brings its own)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(default="", max_length=200, description="for people; with an octet-stream body")
+
+
+class DigestHeader(BaseModel):
+    """What the sender says that the bytes are."""
+
+    sha256: Sha256 | None = Field(
+        default=None, alias="X-Content-SHA256", description="SHA-256 (hex) of an octet-stream body, checked on arrival"
+    )
+
+
+@router.route(
+    "POST",
+    "/v1/models",
+    Scope.SUBMIT,
+    "Push a model as one stream, or make one from completed uploads",
+    status=201,
+    also={200: "The project has this model already"},
+    errors=(DigestMismatch, ModelUnreadable, ModelFormatUnsupported, ExternalDataOutside, ExternalDataMissing),
+)
+def create(
+    call: Call, body: ModelRequest | None, stream: BodyStream | None, query: ModelQuery, headers: DigestHeader
+) -> Reply[ModelView]:
+    """A stream is one self-contained file; external data comes as uploads, named in the JSON body."""
+    if stream is not None:
+        view, created = models.receive(call.farm, call.principal, query.name, stream, headers.sha256)
+    else:
+        assert body is not None
+        view, created = models.create(call.farm, call.principal, body)
+    return Reply(view, 201 if created else 200)
+
+
+@router.route("GET", "/v1/models", Scope.READ, "The project's models, newest first")
+def list_(call: Call, query: PageQuery) -> Page[ModelView]:
+    """One page."""
+    with call.farm.read() as session:
+        return models.list_(session, call.principal, query.limit, query.after)
+
+
+@router.route("GET", "/v1/models/<model>", Scope.READ, "A model with its inspected signature")
+def show(call: Call, model: str) -> ModelView:
+    """By its id, a SHA-256."""
+    with call.farm.read() as session:
+        return models.get(session, call.principal, model)
+
+
+@router.route(
+    "GET",
+    "/v1/models/<model>/files/<path:path>",
+    Scope.READ,
+    "A file of a model, whole or in part",
+    also={206: "The range that was asked for", 302: "The store serves it at this address", 304: "Unchanged"},
+    errors=(RangeNotSatisfiable,),
+    produces=OCTETS,
+)
+def file(call: Call, model: str, path: str) -> Response:
+    """ETag and X-Content-SHA256 are the file's SHA-256."""
+    return downloads.send(models.file(call.farm, call.principal, model, path))

@@ -1,0 +1,1 @@
+"""REST for workers: a token with the scope 'work' reaches these addresses and no other."""

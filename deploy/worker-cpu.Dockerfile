@@ -1,0 +1,20 @@
+# A CPU worker with OpenVINO and ONNX Runtime. Build from the repository root:
+#   docker build -f deploy/worker-cpu.Dockerfile -t enginehouse-worker-cpu .
+FROM python:3.11.15-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+
+RUN useradd --uid 10001 --user-group --create-home --home-dir /var/lib/enginehouse --shell /usr/sbin/nologin enginehouse
+
+WORKDIR /opt/enginehouse
+
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY enginehouse/__init__.py enginehouse/__init__.py
+RUN pip install --constraint constraints.txt --editable '.[worker]'
+
+COPY enginehouse enginehouse
+COPY sandbox sandbox
+COPY workers workers
+
+USER enginehouse
+CMD ["python", "-m", "workers"]

@@ -1,0 +1,142 @@
+"""``enginehouse job``: list, show, wait, cancel, logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from enginehouse.cli.common import farm, json_option, more, paging, quiet_option
+
+if TYPE_CHECKING:
+    from enginehouse.client import Client
+    from enginehouse.views import JobView
+
+_STATES = ["waiting", "running", "cancelling", "succeeded", "failed", "cancelled"]
+
+
+@click.group()
+def job() -> None:
+    """List, show, wait for and cancel jobs; read logs."""
+
+
+@job.command("list")
+@click.option("--state", type=click.Choice(_STATES), help="Only jobs in this state.")
+@click.option("--model", metavar="MODEL", help="Only jobs of this model (id, or its first digits).")
+@paging
+@json_option
+def list_(state: str | None, model: str | None, limit: int, after: str | None, as_json: bool) -> None:
+    """List jobs, newest first."""
+    from enginehouse.cli.common import model_id
+    from enginehouse.cli.output import age_text, print_json, print_table, short
+
+    with farm() as client:
+        found = model_id(client, model) if model else None
+        page = client.jobs.list(state=state, model=found, limit=limit, after=after)
+        if as_json:
+            print_json(page)
+            return
+        rows = [
+            [item.id, item.state, item.name or short(item.model), _targets(item), age_text(item.created)]
+            for item in page.items
+        ]
+        print_table(["job", "state", "name", "targets", "age"], rows)
+        more(page.next)
+
+
+@job.command()
+@click.argument("job_id", metavar="JOB")
+@json_option
+def show(job_id: str, as_json: bool) -> None:
+    """Show a job: its builds, why they wait or failed, what was measured."""
+    from enginehouse.cli.output import age_text, clean, print_json, print_table, short
+    from enginehouse.cli.results import print_results
+    from enginehouse.states import JOB_ENDED
+
+    with farm() as client:
+        view = client.jobs.get(job_id)
+        if as_json:
+            print_json(view)
+            return
+        click.echo(f"{clean(view.id)}  {clean(view.name)}  {view.state}  ({age_text(view.created)} old)")
+        click.echo(f"model {short(view.model)}  priority {view.priority}" + _bounds(view))
+        rows = [
+            [str(build.target), build.state, build.phase or "-", _last_worker(build.attempts), build.id, build.reason]
+            for build in view.builds
+        ]
+        print_table(["target", "state", "phase", "worker", "build", "reason"], rows)
+        if view.state in JOB_ENDED or any(build.artifact for build in view.builds):
+            click.echo()
+            print_results(client, view)
+
+
+@job.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Give up waiting after this time.")
+@json_option
+@quiet_option
+def wait(job_id: str, timeout: float | None, as_json: bool, quiet: bool) -> None:
+    """Wait for a job's end and show its results."""
+    from enginehouse.cli.output import print_json
+    from enginehouse.cli.results import print_failures, print_results
+    from enginehouse.cli.waiting import status_of, wait_for
+
+    with farm() as client:
+        ended = wait_for(client, client.jobs.get(job_id), quiet, timeout)
+        if as_json:
+            print_json(ended)
+            print_failures(ended)
+        else:
+            print_results(client, ended)
+        raise click.exceptions.Exit(status_of(ended))
+
+
+@job.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("--build", "one", is_flag=True, help="JOB is the id of one build: cancel only that.")
+@json_option
+def cancel(job_id: str, one: bool, as_json: bool) -> None:
+    """Cancel a job; builds that have ended stay as they are."""
+    from enginehouse.cli.output import clean, print_json
+
+    with farm() as client:
+        view = client.builds.cancel(job_id) if one else client.jobs.cancel(job_id)
+        print_json(view) if as_json else click.echo(f"{clean(view.id)} is {view.state}")
+
+
+@job.command()
+@click.argument("build", metavar="BUILD")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the build ends, over all its attempts.")
+@click.option("--attempt", type=click.IntRange(min=1), help="Of this attempt, instead of the newest.")
+@click.option("--json", "as_json", is_flag=True, help="Print each line as the API's JSON, one object per line.")
+def logs(build: str, follow: bool, attempt: int | None, as_json: bool) -> None:
+    """Print a build's log. For a job's id: the logs of its builds, one after the other."""
+    from enginehouse.cli.output import clean, print_json
+
+    with farm() as client:
+        for one, name in _builds_of(client, build):
+            if name and not as_json:
+                click.echo(f"=== {clean(name)} {clean(one)}")
+            for line in client.builds.log(one, follow=follow, attempt=attempt):
+                print_json(line, indent=None) if as_json else click.echo(clean(line.text))
+
+
+def _builds_of(client: Client, given: str) -> list[tuple[str, str]]:
+    """The build itself; of a job, its builds with their names where there are several."""
+    if not given.startswith("job_"):
+        return [(given, "")]
+    found = client.jobs.get(given).builds
+    return [(build.id, str(build.target) if len(found) > 1 else "") for build in found]
+
+
+def _targets(view: JobView) -> str:
+    return " ".join(str(build.target) for build in view.builds)
+
+
+def _last_worker(attempts: list) -> str:  # type: ignore[type-arg]
+    return (attempts[-1].worker or "-") if attempts else "-"
+
+
+def _bounds(view: JobView) -> str:
+    given = view.gates.model_dump(exclude_none=True)
+    return "".join(f"  {name}={value:g}" for name, value in given.items())

@@ -1,0 +1,108 @@
+"""``enginehouse model``: push, inspect, list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from enginehouse.cli.common import farm, json_option, model_id, more, paging, quiet_option
+
+if TYPE_CHECKING:
+    from enginehouse.signature import TensorSpec
+    from enginehouse.views import ModelView
+
+
+@click.group()
+def model() -> None:
+    """Push, inspect and list models."""
+
+
+@model.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", metavar="TEXT", help="The model's name, for people; by default the file's.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="External data of the model, where it is not found by itself. Repeat it for more.",
+)
+@json_option
+@quiet_option
+def push(path: Path, name: str | None, files: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
+    """Upload a model with its external data and print its id.
+
+    Bytes that the farm holds are not sent; an interrupted upload goes on where it was.
+    """
+    from enginehouse.cli.output import print_json
+    from enginehouse.cli.progress import transfer
+
+    with farm() as client:
+        with transfer(path.name, quiet) as progress:
+            view = client.models.push(path, name=name, files=files or None, progress=progress)
+        print_json(view) if as_json else click.echo(view.id)
+
+
+@model.command()
+@click.argument("given", metavar="MODEL")
+@json_option
+def inspect(given: str, as_json: bool) -> None:
+    """Show what the farm knows of a model: inputs, outputs, operators."""
+    from enginehouse.cli.output import print_json
+
+    with farm() as client:
+        view = client.models.get(model_id(client, given))
+        print_json(view) if as_json else _describe(view)
+
+
+@model.command("list")
+@paging
+@json_option
+def list_(limit: int, after: str | None, as_json: bool) -> None:
+    """List models, newest first."""
+    from enginehouse.cli.output import age_text, print_json, print_table, short, size_text
+
+    with farm() as client:
+        page = client.models.list(limit=limit, after=after)
+        if as_json:
+            print_json(page)
+            return
+        rows = [
+            [
+                short(m.id),
+                m.name,
+                m.signature.format,
+                size_text(m.size),
+                str(m.signature.parameters),
+                age_text(m.created),
+            ]
+            for m in page.items
+        ]
+        print_table(["model", "name", "format", "size", "parameters", "age"], rows, right=["size", "parameters"])
+        more(page.next)
+
+
+def _describe(view: ModelView) -> None:
+    from enginehouse.cli.output import clean, print_table, size_text
+
+    signature = view.signature
+    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in signature.opsets.items())
+    click.echo(f"{view.id}  {clean(view.name)}")
+    click.echo(
+        clean(f"{signature.format}, {size_text(view.size)}, {signature.parameters:,} parameters, opset {opsets}")
+    )
+    if signature.producer:
+        click.echo(clean(f"made by {signature.producer}"))
+    rows = [["input", *_spec(spec)] for spec in signature.inputs]
+    rows += [["output", *_spec(spec)] for spec in signature.outputs]
+    print_table(["", "name", "type", "shape"], rows)
+    counts = sorted(signature.operators.items(), key=lambda item: (-item[1], item[0]))
+    click.echo(clean("operators: " + ", ".join(f"{name} {count}" for name, count in counts)))
+    if len(view.files) > 1:
+        print_table(["file", "size"], [[file.path, size_text(file.size)] for file in view.files], right=["size"])
+
+
+def _spec(spec: TensorSpec) -> list[str]:
+    return [spec.name, spec.dtype, "[" + ", ".join("?" if dim is None else str(dim) for dim in spec.shape) + "]"]

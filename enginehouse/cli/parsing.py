@@ -1,0 +1,87 @@
+"""Values of ``submit``'s options. Pure: text in, plain data out, click.BadParameter for what cannot be read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+_TIME_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+_MEMORY_UNITS = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024}
+
+
+def gates(given: Sequence[str], known: Sequence[str]) -> dict[str, float | int]:
+    """``min_speedup=1.1`` and the like."""
+    found: dict[str, float | int] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or name not in known:
+            raise click.BadParameter(f"'{text}' is not NAME=VALUE with NAME one of {', '.join(known)}.")
+        if name in found:
+            raise click.BadParameter(f"'{name}' is given twice.")
+        try:
+            number = float(value)
+        except ValueError:
+            raise click.BadParameter(f"'{value}' in '{text}' is not a number.") from None
+        found[name] = int(number) if number.is_integer() else number
+    return found
+
+
+def shapes(given: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """``x=1,3,320,320``. An input's name may hold '=' itself: the last one counts. ``x=`` is a scalar."""
+    found: dict[str, tuple[int, ...]] = {}
+    for text in given:
+        name, equals, dims = text.rpartition("=")
+        parts = [part.strip() for part in dims.split(",")] if dims.strip() else []
+        if not equals or not name or not all(re.fullmatch(r"[0-9]{1,9}", part) and int(part) >= 1 for part in parts):
+            raise click.BadParameter(f"'{text}' is not INPUT=N,N,... with whole numbers from 1.")
+        if name in found:
+            raise click.BadParameter(f"'{name}' is given twice.")
+        found[name] = tuple(int(part) for part in parts)
+    return found
+
+
+def options(given: Sequence[str], backends: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Per backend its options. ``BACKEND.KEY=VALUE`` is for one backend, ``KEY=VALUE`` for all; JSON where it is."""
+    found: dict[str, dict[str, Any]] = {backend: {} for backend in backends}
+    for text in given:
+        name, equals, raw = text.partition("=")
+        head, dot, key = name.partition(".")
+        if not equals or not name or (dot and not key):
+            raise click.BadParameter(f"'{text}' is not KEY=VALUE or BACKEND.KEY=VALUE.")
+        if dot and head not in found:
+            raise click.BadParameter(f"'{text}': no target is for backend '{head}'.")
+        for backend in [head] if dot else list(found):
+            found[backend][key if dot else name] = option_value(raw)
+    return found
+
+
+def option_value(raw: str) -> Any:
+    """JSON when it is JSON (numbers, true, lists), else the text itself."""
+    try:
+        return json.loads(raw, parse_constant=lambda name: name)
+    except ValueError:
+        return raw
+
+
+def seconds(text: str) -> int:
+    """``90``, ``90s``, ``10m``, ``2h``."""
+    return _quantity(text, _TIME_UNITS, "a time like 90, 10m or 2h")
+
+
+def mebibytes(text: str) -> int:
+    """``4096``, ``4096M``, ``4G``."""
+    return _quantity(text, _MEMORY_UNITS, "an amount of memory like 4096, 4096M or 4G")
+
+
+def _quantity(text: str, units: dict[str, int], what: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([a-z]*)", text.strip().lower())
+    if not match or match[2] not in units:
+        raise click.BadParameter(f"'{text}' is not {what}.")
+    value = float(match[1]) * units[match[2]]
+    if value < 1:
+        raise click.BadParameter(f"'{text}' is too little.")
+    return round(value)

@@ -1,0 +1,65 @@
+"""The outcome of a job as a table: a row per build, with what was proven and measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from enginehouse.cli.failures import show_failure
+from enginehouse.cli.output import number_text, print_table, short, size_text
+from enginehouse.errors import NotFound
+from enginehouse.states import BuildState
+
+if TYPE_CHECKING:
+    from enginehouse.client import Client
+    from enginehouse.report import Report
+    from enginehouse.views import BuildView, JobView
+
+COLUMNS = ("target", "state", "origin", "size", "max error", "cosine", "p50 ms", "p90 ms", "speed-up", "artifact")
+RIGHT = COLUMNS[3:9]
+
+
+def fetch_reports(farm: Client, job: JobView) -> dict[str, Report]:
+    """Report by artifact id, for every build that has one."""
+    reports = {}
+    for artifact in dict.fromkeys(build.artifact for build in job.builds if build.artifact):
+        try:
+            reports[artifact] = farm.artifacts.get(artifact).report
+        except NotFound:  # deleted since
+            continue
+    return reports
+
+
+def result_row(build: BuildView, report: Report | None) -> list[str]:
+    """One build in the table's columns; what was not measured is a dash."""
+    row = [str(build.target), build.state.value, build.origin.value if build.origin else "-"]
+    outputs = report.verification.outputs if report and report.verification else []
+    errors = [output.max_abs_error for output in outputs if output.max_abs_error is not None]
+    cosines = [output.cosine for output in outputs if output.cosine is not None]
+    benchmark = report.benchmark if report else None
+    disturbed = "*" if benchmark and benchmark.disturbed else ""
+    row.append(size_text(report.size) if report else "-")
+    row.append(number_text(max(errors, default=None), ".2e"))
+    row.append(number_text(min(cosines, default=None), ".6f"))
+    row.append(number_text(benchmark.artifact.p50_ms if benchmark else None, ".3g"))
+    row.append(number_text(benchmark.artifact.p90_ms if benchmark else None, ".3g"))
+    row.append(number_text(benchmark.speedup if benchmark else None, ".2f", "x" + disturbed))
+    row.append(short(build.artifact) if build.artifact else "-")
+    return row
+
+
+def print_results(farm: Client, job: JobView) -> None:
+    """The table on stdout, then on stderr why builds failed."""
+    reports = fetch_reports(farm, job)
+    print_table(COLUMNS, [result_row(build, reports.get(build.artifact or "")) for build in job.builds], RIGHT)
+    if any(report.benchmark and report.benchmark.disturbed for report in reports.values()):
+        from enginehouse.cli.output import note
+
+        note("* the benchmark was disturbed: other work used the cores meanwhile")
+    print_failures(job)
+
+
+def print_failures(job: JobView) -> None:
+    """Why builds failed, on stderr."""
+    for build in job.builds:
+        if build.state is BuildState.FAILED and build.failure:
+            show_failure(str(build.target), build.failure)

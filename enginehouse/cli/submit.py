@@ -1,0 +1,213 @@
+"""``enginehouse submit``: push, submit, wait, show, download."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from enginehouse.cli import parsing
+from enginehouse.cli.common import farm, json_option, model_id, quiet_option
+
+if TYPE_CHECKING:
+    from enginehouse.client import Client
+    from enginehouse.request import JobRequest
+    from enginehouse.views import JobView
+
+_PLACEHOLDER = "0" * 64
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "-t",
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="BACKEND:PRECISION[@TAG+...]",
+    help="What to build, for example openvino:fp16. Repeat it for more.",
+)
+@click.option("--dataset", metavar="DATASET", help="Sample inputs to verify with: id, NAME or NAME@VERSION.")
+@click.option(
+    "--gate",
+    "gates",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A bound that every build must meet: max_abs_error, min_cosine, min_speedup, max_p50_ms, "
+    "max_p90_ms, max_bytes.",
+)
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="INPUT=N,N,...",
+    help="The shape to feed an input with dynamic dimensions.",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="[BACKEND.]KEY=VALUE",
+    help="A backend's option, for one backend's targets or for all; VALUE may be JSON.",
+)
+@click.option(
+    "--priority",
+    type=click.Choice(["low", "normal", "high"]),
+    default="normal",
+    show_default=True,
+    help="Higher classes are dispatched first.",
+)
+@click.option("--time-limit", metavar="TIME", help="Time that a build may take: 90, 10m, 2h.  [default: 1h]")
+@click.option("--memory-limit", metavar="MEMORY", help="Memory that a build may take: 4096 (MiB), 4G.  [default: 8G]")
+@click.option("--verify/--no-verify", default=True, show_default=True, help="Compare with the source model.")
+@click.option("--benchmark/--no-benchmark", default=True, show_default=True, help="Time it beside its baseline.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the generated inputs, where there is no dataset.",
+)
+@click.option("--name", metavar="TEXT", help="The job's name, for people; by default the model file's.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="External data of MODEL, where it is not found by itself. Repeat it for more.",
+)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the end and show the results.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Download each artifact to a folder in DIR.",
+)
+@json_option
+@quiet_option
+def submit(
+    model: str,
+    targets: tuple[str, ...],
+    dataset: str | None,
+    gates: tuple[str, ...],
+    shapes: tuple[str, ...],
+    options: tuple[str, ...],
+    priority: str,
+    time_limit: str | None,
+    memory_limit: str | None,
+    verify: bool,
+    benchmark: bool,
+    seed: int,
+    name: str | None,
+    files: tuple[Path, ...],
+    wait: bool,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Build MODEL for one or more targets.
+
+    MODEL is a file, which is pushed first, or the id of a model (its first digits will do).
+    Without --wait the job's id is printed; with it, a table: a row per build.
+    """
+    if out is not None and not wait:
+        raise click.UsageError("--out needs the end of the job: leave out --no-wait.")
+    path = Path(model)
+    is_file = path.exists()
+    if not is_file and not re.fullmatch(r"[0-9a-f]{6,64}", model):
+        raise click.UsageError(f"'{model}' is neither a file nor a model's id.")
+    called = name if name is not None else (path.stem if is_file else "")
+    # All that can be wrong with the request is found before a model is pushed.
+    limits = {}
+    if time_limit is not None:
+        limits["time_s"] = parsing.seconds(time_limit)
+    if memory_limit is not None:
+        limits["memory_mb"] = parsing.mebibytes(memory_limit)
+    request = _request(
+        targets,
+        options,
+        gates,
+        shapes=parsing.shapes(shapes),
+        limits=limits,
+        dataset=dataset,
+        priority=priority,
+        verify=verify,
+        benchmark=benchmark,
+        seed=seed,
+        name=called[:200],
+    )
+    with farm() as client:
+        found = _push(client, path, files, quiet) if is_file else model_id(client, model)
+        job = client.jobs.submit(request.model_copy(update={"model": found}))
+        _finish(client, job, wait, out, as_json, quiet)
+
+
+def _finish(client: Client, job: JobView, wait: bool, out: Path | None, as_json: bool, quiet: bool) -> None:
+    from enginehouse.cli.output import note, print_json
+    from enginehouse.cli.results import print_failures, print_results
+    from enginehouse.cli.waiting import status_of, wait_for
+
+    count = len(job.builds)
+    note(f"job {job.id}: {count} build{'s' if count != 1 else ''}, {job.state}", quiet)
+    if not wait:
+        print_json(job) if as_json else click.echo(job.id)
+        return
+    ended = wait_for(client, job, quiet)
+    if out is not None:
+        _download(client, ended, out, quiet)
+    if as_json:
+        print_json(ended)
+        print_failures(ended)
+    else:
+        print_results(client, ended)
+    raise click.exceptions.Exit(status_of(ended))
+
+
+def _request(targets: Sequence[str], options: Sequence[str], gates: Sequence[str], **fields: Any) -> JobRequest:
+    from enginehouse.client import job_request
+    from enginehouse.errors import RequestError
+    from enginehouse.gates import Gates
+    from enginehouse.targets import parse_target
+
+    try:
+        parsed = [parse_target(target) for target in targets]
+        by_backend = parsing.options(options, list(dict.fromkeys(target.backend for target in parsed)))
+        return job_request(
+            model=_PLACEHOLDER,
+            targets=[target.model_copy(update={"options": by_backend[target.backend]}) for target in parsed],
+            gates=parsing.gates(gates, list(Gates.model_fields)),
+            **fields,
+        )
+    except RequestError as error:
+        raise click.UsageError(f"{error.code}: {error.detail}. {error.hint}") from None
+
+
+def _push(client: Client, path: Path, files: tuple[Path, ...], quiet: bool) -> str:
+    from enginehouse.cli.progress import transfer
+
+    with transfer(path.name, quiet) as progress:
+        return client.models.push(path, files=files or None, progress=progress).id
+
+
+def _download(client: Client, job: JobView, out: Path, quiet: bool) -> None:
+    """The artifact of every build that succeeded, to a folder named after its target."""
+    from enginehouse.cli.output import note
+    from enginehouse.cli.progress import transfer
+
+    taken: set[str] = set()
+    for build in job.builds:
+        if build.artifact is None or build.state != "succeeded":
+            continue  # what missed a gate is kept as evidence: 'artifact get' fetches it
+        plain = name = re.sub(r"[^a-z0-9_.-]+", "-", str(build.target))
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name)
+        with transfer(name, quiet) as progress:
+            client.artifacts.download(build.artifact, out / name, progress)
+        note(f"{out / name}", quiet)

@@ -1,0 +1,326 @@
+"""The SDK: ``Client`` speaks the farm's REST. Synchronous, typed, one sub-object per thing.
+
+    with Client() as farm:
+        model = farm.models.push("net.onnx")
+        job = farm.jobs.submit(model=model.id, targets=["openvino:fp16"])
+        job = farm.jobs.wait(job)
+        farm.artifacts.download(job.builds[0].artifact, "out")
+
+Every method raises the exceptions of ``enginehouse.errors``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from enginehouse.bundle import Manifest
+from enginehouse.connection import Answered, Connection, error_from, parsed
+from enginehouse.download import download_artifact, download_files
+from enginehouse.errors import NotFound, RequestError
+from enginehouse.logs import follow_log
+from enginehouse.request import JobRequest
+from enginehouse.settings import client_settings
+from enginehouse.sources import BytesSource, Progress, Source, file_source, model_sources, no_progress
+from enginehouse.states import JOB_ENDED, JobState
+from enginehouse.targets import parse_target
+from enginehouse.transfer import DIRECT_BYTES, LONG_S, Counter, hashed, streamed, upload
+from enginehouse.uploads import DatasetRequest, ModelRequest, UploadedFile
+from enginehouse.views import (
+    ArtifactView,
+    BuildView,
+    DatasetView,
+    Event,
+    Health,
+    JobView,
+    LogLine,
+    LogPage,
+    ModelView,
+    Page,
+    TokenView,
+    WorkerView,
+)
+from enginehouse.watch import OnEvent, events, wait
+
+
+class Client:
+    """A farm. Address and token: see ``enginehouse.settings.client_settings``.
+
+    ``timeout`` is the time for an answer to begin, seconds; uploads, downloads and waits have their own.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, timeout: float = 30.0) -> None:
+        self.settings = client_settings(url, token)
+        self.connection = Connection(self.settings, timeout)
+        self.models = Models(self.connection)
+        self.datasets = Datasets(self.connection)
+        self.jobs = Jobs(self.connection)
+        self.builds = Builds(self.connection)
+        self.artifacts = Artifacts(self.connection)
+        self.workers = Workers(self.connection)
+        self.tokens = Tokens(self.connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.connection.close()
+
+    def health(self) -> Health:
+        """Each part's state; also when the farm is not ready. One try."""
+        try:
+            with self.connection.open("GET", "/readyz") as response:
+                response.read()
+        except Answered as answer:  # 503 comes with the parts' states too
+            if answer.response.headers.get("content-type", "").partition(";")[0] != "application/json":
+                raise error_from(answer.response) from None
+            response = answer.response
+        return parsed(response, Health)
+
+    def events(self, job: str | None = None, after: int | None = None) -> Iterator[Event]:
+        """Events as they are committed, without end, over lost connections. ``after`` is a cursor, 0 the beginning."""
+        return events(self.connection, job, after)
+
+
+class _Part:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+
+class Models(_Part):
+    """Uploaded source models."""
+
+    def push(
+        self,
+        model: str | Path | bytes,
+        name: str | None = None,
+        files: Sequence[str | Path] | None = None,
+        progress: Progress = no_progress,
+    ) -> ModelView:
+        """Upload a model, or find it: bytes that the farm holds are not sent again.
+
+        The external data of an ONNX model goes along when the ``onnx`` package is installed; else name the
+        files beside the model in ``files``. ``name`` is for people, by default the file's name.
+        """
+        source = model if isinstance(model, bytes) else Path(model)
+        sources = model_sources(source, [Path(file) for file in files] if files is not None else None)
+        called = name if name is not None else ("" if isinstance(source, bytes) else source.stem)[:200]
+        hashes = [hashed(item, progress) for item in sources]
+        if len(sources) == 1:
+            try:
+                return self.get(hashes[0])
+            except NotFound:
+                pass
+            if sources[0].size <= DIRECT_BYTES:
+                return parsed(
+                    _direct(self._connection, "/v1/models", called, sources[0], hashes[0], progress), ModelView
+                )
+        for item, sha256 in zip(sources, hashes, strict=True):
+            upload(self._connection, item, sha256, progress)
+        # A lone file keeps its own name; beside external data it is what the locations are relative to.
+        listed = [UploadedFile(path=item.path, sha256=sha) for item, sha in zip(sources, hashes, strict=True)]
+        body = ModelRequest(name=called, files=listed)
+        return self._connection.post("/v1/models", ModelView, body=body, timeout=LONG_S)
+
+    def get(self, model: str) -> ModelView:
+        """One model by its id."""
+        return self._connection.get(f"/v1/models/{model}", ModelView)
+
+    def download(self, model: str, folder: str | Path, progress: Progress = no_progress) -> ModelView:
+        """Bring the model's files back into ``folder``; resumable, every byte checked."""
+        found = self.get(model)
+        download_files(self._connection, f"/v1/models/{model}/files", found.files, Path(folder), progress)
+        return found
+
+    def list(self, limit: int = 50, after: str | None = None) -> Page[ModelView]:
+        """Models, newest first; ``after`` is the ``next`` of the page before."""
+        return self._connection.get("/v1/models", Page[ModelView], params={"limit": limit, "after": after})
+
+
+class Datasets(_Part):
+    """Named, versioned sample inputs."""
+
+    def push(self, data: str | Path | bytes, name: str | None = None, progress: Progress = no_progress) -> DatasetView:
+        """Upload a .npz file as the next version of ``name`` (by default the file's name)."""
+        source: Source
+        if isinstance(data, bytes):
+            if name is None:
+                raise RequestError("a dataset given as bytes needs a name", advice="Give name=...")
+            source = BytesSource(path=name, data=data, size=len(data))
+        else:
+            source = file_source(Path(data))
+        called = name if name is not None else Path(source.path).stem.lower()
+        try:
+            body = DatasetRequest(name=called, sha256="0" * 64)
+        except ValidationError:
+            raise RequestError(
+                f"{called!r} cannot name a dataset",
+                advice="Use lower-case letters, digits, '_', '.' and '-', beginning with a letter or digit.",
+            ) from None
+        sha256 = hashed(source, progress)
+        if source.size <= DIRECT_BYTES:
+            return parsed(_direct(self._connection, "/v1/datasets", called, source, sha256, progress), DatasetView)
+        upload(self._connection, source, sha256, progress)
+        body = body.model_copy(update={"sha256": sha256})
+        return self._connection.post("/v1/datasets", DatasetView, body=body, timeout=LONG_S)
+
+    def get(self, dataset: str) -> DatasetView:
+        """One dataset version by its id."""
+        return self._connection.get(f"/v1/datasets/{dataset}", DatasetView)
+
+    def list(self, limit: int = 50, after: str | None = None) -> Page[DatasetView]:
+        """Dataset versions, newest first."""
+        return self._connection.get("/v1/datasets", Page[DatasetView], params={"limit": limit, "after": after})
+
+
+class Jobs(_Part):
+    """Submissions."""
+
+    def submit(
+        self, request: JobRequest | None = None, *, idempotency_key: str | None = None, **fields: Any
+    ) -> JobView:
+        """Submit a request, given whole or as its fields. Safe over lost connections: the key makes it one job."""
+        body = request if request is not None else job_request(**fields)
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        return self._connection.post("/v1/jobs", JobView, body=body, headers=headers)
+
+    def get(self, job: str) -> JobView:
+        """One job with its builds."""
+        return self._connection.get(f"/v1/jobs/{job}", JobView)
+
+    def list(
+        self, state: JobState | str | None = None, model: str | None = None, limit: int = 50, after: str | None = None
+    ) -> Page[JobView]:
+        """Jobs, newest first."""
+        params = {"state": str(state) if state else None, "model": model, "limit": limit, "after": after}
+        return self._connection.get("/v1/jobs", Page[JobView], params=params)
+
+    def wait(self, job: str | JobView, timeout: float | None = None, on_event: OnEvent | None = None) -> JobView:
+        """The job when it has ended. Raises TimeoutError when ``timeout`` (seconds) is over; the job goes on.
+
+        Its events, older ones too, go to ``on_event`` until the end is known.
+        """
+        if isinstance(job, JobView):
+            if job.state in JOB_ENDED:
+                return job
+            job = job.id
+        return wait(self._connection, job, timeout, on_event)
+
+    def cancel(self, job: str) -> JobView:
+        """Ask that the job's builds stop."""
+        return self._connection.post(f"/v1/jobs/{job}/cancel", JobView)
+
+
+class Builds(_Part):
+    """The (model, target) pairs of jobs."""
+
+    def get(self, build: str) -> BuildView:
+        """One build."""
+        return self._connection.get(f"/v1/builds/{build}", BuildView)
+
+    def log_page(self, build: str, after: int = 0, attempt: int | None = None) -> LogPage:
+        """Lines after a sequence number, of one attempt (the newest by default)."""
+        params = {"after": after, "attempt": attempt}
+        return self._connection.get(f"/v1/builds/{build}/log", LogPage, params=params)
+
+    def log(self, build: str, follow: bool = False, attempt: int | None = None) -> Iterator[LogLine]:
+        """The log's lines; with ``follow`` until the build ends, over all its attempts."""
+        return follow_log(self, build, follow, attempt)
+
+    def cancel(self, build: str) -> BuildView:
+        """Ask that the build stops."""
+        return self._connection.post(f"/v1/builds/{build}/cancel", BuildView)
+
+
+class Artifacts(_Part):
+    """Bundles that builds have yielded."""
+
+    def list(self, model: str | None = None, limit: int = 50, after: str | None = None) -> Page[ArtifactView]:
+        """Artifacts, newest first."""
+        params = {"model": model, "limit": limit, "after": after}
+        return self._connection.get("/v1/artifacts", Page[ArtifactView], params=params)
+
+    def get(self, artifact: str) -> ArtifactView:
+        """One artifact: manifest and report."""
+        return self._connection.get(f"/v1/artifacts/{artifact}", ArtifactView)
+
+    def download(self, artifact: str, folder: str | Path, progress: Progress = no_progress) -> Manifest:
+        """Bring the whole bundle into ``folder``; resumable, every byte checked against the artifact's id."""
+        return download_artifact(self._connection, artifact, Path(folder), progress)
+
+
+class Workers(_Part):
+    """The farm's hands."""
+
+    def list(self) -> Page[WorkerView]:
+        """All workers that the farm remembers."""
+        return self._connection.get("/v1/workers", Page[WorkerView])
+
+
+class NewToken(TokenView):
+    """A token just made. ``token`` is the secret, shown this once."""
+
+    token: str
+
+
+class Tokens(_Part):
+    """Tokens of the project; needs the scope 'admin'."""
+
+    def create(self, name: str, scopes: Sequence[str], expires_days: int | None = None) -> NewToken:
+        """Make a token. One try: a repeated request would make a second token."""
+        body = _TokenRequest(name=name, scopes=list(scopes), expires_days=expires_days)
+        return self._connection.post("/v1/tokens", NewToken, body=body, tries=1)
+
+    def list(self) -> Page[TokenView]:
+        """All tokens, without their secrets."""
+        return self._connection.get("/v1/tokens", Page[TokenView])
+
+    def revoke(self, token: str) -> None:
+        """The token with this id is refused from now on."""
+        self._connection.send("DELETE", f"/v1/tokens/{token}")
+
+
+class _TokenRequest(BaseModel):
+    name: str
+    scopes: list[str]
+    expires_days: int | None = None
+
+
+def _direct(
+    connection: Connection, url: str, name: str, source: Source, sha256: str, progress: Progress
+) -> httpx2.Response:
+    """Push as one streamed request. It may be repeated: the farm knows the bytes by their SHA-256."""
+
+    def body() -> Iterator[bytes]:
+        return streamed(source, Counter("upload", source.size, progress))
+
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(source.size),
+        "X-Content-SHA256": sha256,
+    }
+    return connection.send("POST", url, params={"name": name}, headers=headers, body=body, timeout=LONG_S)
+
+
+def job_request(**fields: Any) -> JobRequest:
+    """A request from its fields; targets in short form are read first, so that their errors keep their codes."""
+    targets = fields.get("targets")
+    if isinstance(targets, list | tuple):
+        fields["targets"] = [parse_target(target) if isinstance(target, str) else target for target in targets]
+    try:
+        return JobRequest.model_validate(fields)
+    except ValidationError as error:
+        found = [
+            {"place": ".".join(map(str, item["loc"])), "says": item["msg"]}
+            for item in error.errors(include_url=False, include_input=False)
+        ]
+        raise RequestError("; ".join(f"{item['place']}: {item['says']}" for item in found), fields=found) from None

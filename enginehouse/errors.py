@@ -1,0 +1,457 @@
+"""The one tree of errors: what is wrong, whose fault it is, whether it is retried, what to do next.
+
+Every class below is a published error code. An instance adds a sentence for this case
+(``detail``) and, where it helps, the place (``where``: field names, operator, file, line).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field
+
+
+class Fault(StrEnum):
+    """Whose fault a failure is. Only the farm's own faults are tried again."""
+
+    MODEL = "model"
+    REQUEST = "request"
+    TOOLCHAIN = "toolchain"
+    FARM = "farm"
+
+
+class Failure(BaseModel):
+    """An error as data: stored with a build, sent by workers, shown to people."""
+
+    code: str
+    title: str
+    detail: str
+    fault: Fault
+    retried: bool = False
+    advice: str = ""
+    where: dict[str, Any] = Field(default_factory=dict)
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details, the body of every HTTP error (``application/problem+json``)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    instance: str = ""
+    code: str
+    fault: Fault
+    advice: str = ""
+    where: dict[str, Any] = Field(default_factory=dict)
+    request_id: str = ""
+
+
+class EnginehouseError(Exception):
+    """Root of the tree. Never raised itself."""
+
+    code: ClassVar[str] = "farm.internal"
+    title: ClassVar[str] = "The farm made a mistake"
+    status: ClassVar[int] = 500
+    fault: ClassVar[Fault] = Fault.FARM
+    retried: ClassVar[bool] = False
+    advice: ClassVar[str] = "Report it with the request id and the farm's log."
+
+    def __init__(self, detail: str = "", /, *, advice: str | None = None, **where: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.where = where
+        self.hint = self.advice if advice is None else advice
+
+    def failure(self) -> Failure:
+        """This error as data."""
+        return Failure(
+            code=self.code,
+            title=self.title,
+            detail=self.detail,
+            fault=self.fault,
+            retried=self.retried,
+            advice=self.hint,
+            where=self.where,
+        )
+
+
+class InternalError(EnginehouseError):
+    """A bug of ours: anything that no other code names."""
+
+
+# --- the request -----------------------------------------------------------------------------
+
+
+class RequestError(EnginehouseError):
+    """The request cannot be taken as it is."""
+
+    code = "request.invalid"
+    title = "The request is not valid"
+    status = 422
+    fault = Fault.REQUEST
+    advice = "Correct the named fields; the API page at /openapi describes each of them."
+
+
+class BadRequest(RequestError):
+    """The bytes of the request cannot be read (not JSON, a broken header)."""
+
+    code = "request.malformed"
+    title = "The request cannot be read"
+    status = 400
+
+
+class UnsupportedMediaType(RequestError):
+    """A body of a kind that this route does not take."""
+
+    code = "request.unsupported_media_type"
+    title = "The body's media type is not taken here"
+    status = 415
+    advice = "Send the Content-Type that the message names."
+
+
+class Unauthenticated(RequestError):
+    """No token, or one that the farm does not know."""
+
+    code = "request.unauthenticated"
+    title = "A token is required"
+    status = 401
+    advice = "Send 'Authorization: Bearer TOKEN', or set ENGINEHOUSE_TOKEN for the command line."
+
+
+class Forbidden(RequestError):
+    """The token is known and does not allow this."""
+
+    code = "request.forbidden"
+    title = "The token does not allow this"
+    status = 403
+    advice = "Use a token with the scope that the message names."
+
+
+class NotFound(RequestError):
+    """No such thing, or not for this project to see."""
+
+    code = "request.not_found"
+    title = "Not found"
+    status = 404
+    advice = "Check the id; 'enginehouse job list', 'model list' and 'artifact list' show what there is."
+
+
+class MethodNotAllowed(RequestError):
+    """The address exists, the method does not."""
+
+    code = "request.method_not_allowed"
+    title = "Method not allowed"
+    status = 405
+
+
+class Conflict(RequestError):
+    """The thing is not in a state that allows this."""
+
+    code = "request.conflict"
+    title = "Not possible in the present state"
+    status = 409
+    advice = "Look at the thing's present state and try what it allows."
+
+
+class TooLarge(RequestError):
+    """More bytes than the farm takes."""
+
+    code = "request.too_large"
+    title = "Too many bytes"
+    status = 413
+    advice = "Send less, or ask the farm's operator to raise the limit that the message names."
+
+
+class RangeNotSatisfiable(RequestError):
+    """A byte range outside the file."""
+
+    code = "request.range_not_satisfiable"
+    title = "The byte range lies outside the file"
+    status = 416
+
+
+# --- targets ---------------------------------------------------------------------------------
+
+
+class TargetError(RequestError):
+    """A target that is written wrong."""
+
+    code = "target.invalid"
+    title = "The target is not valid"
+    advice = "Write BACKEND:PRECISION or BACKEND:PRECISION@TAG+TAG, for example openvino:fp16@cpu."
+
+
+class UnknownBackend(TargetError):
+    """No backend of that name."""
+
+    code = "target.unknown_backend"
+    title = "Unknown backend"
+    advice = "'enginehouse worker list' shows the backends that this farm's workers offer."
+
+
+class UnknownPrecision(TargetError):
+    """No precision of that name, or not for this backend."""
+
+    code = "target.unknown_precision"
+    title = "Unknown precision"
+    advice = "'enginehouse worker list' shows the precisions of each backend."
+
+
+class InvalidOption(TargetError):
+    """An option that the backend does not take, or a value outside its schema."""
+
+    code = "target.invalid_option"
+    title = "The backend does not take this option"
+    advice = "'enginehouse worker list --json' holds the JSON schema of each backend's options."
+
+
+class UnsupportedFormat(TargetError):
+    """The backend does not read models of this format."""
+
+    code = "target.unsupported_format"
+    title = "The backend does not take this model format"
+
+
+# --- uploads, models, datasets ----------------------------------------------------------------
+
+
+class DigestMismatch(RequestError):
+    """The bytes that came are not the bytes that were declared."""
+
+    code = "upload.sha256_mismatch"
+    title = "The SHA-256 does not match"
+    advice = "Hash the file again and repeat the upload; nothing was stored."
+
+
+class UploadIncomplete(RequestError):
+    """Completing an upload that lacks bytes."""
+
+    code = "upload.incomplete"
+    title = "The upload is not complete"
+    status = 409
+    advice = "Send the parts that the message names, then complete it again."
+
+
+class ModelUnreadable(RequestError):
+    """The bytes are not a model that the farm can read."""
+
+    code = "model.unreadable"
+    title = "The model cannot be read"
+    fault = Fault.MODEL
+    advice = "Check the file with onnx.checker.check_model and upload it again."
+
+
+class ModelFormatUnsupported(ModelUnreadable):
+    """A format that the farm does not take."""
+
+    code = "model.format_unsupported"
+    title = "The model's format is not taken"
+    advice = "Export the model to ONNX, for example with torch.onnx.export(..., dynamo=True)."
+
+
+class ExternalDataOutside(ModelUnreadable):
+    """External data that points outside the upload."""
+
+    code = "model.external_data_outside"
+    title = "External data points outside the upload"
+    advice = "Save the model again so that its external data lies in files beside it, without '..' or absolute paths."
+
+
+class ExternalDataMissing(ModelUnreadable):
+    """External data that was not uploaded with the model."""
+
+    code = "model.external_data_missing"
+    title = "External data is missing"
+    advice = "Push the model from the folder that holds its external data, so that both are uploaded."
+
+
+class DatasetUnreadable(RequestError):
+    """The bytes are not a dataset that the farm can read."""
+
+    code = "dataset.unreadable"
+    title = "The dataset cannot be read"
+    advice = "Upload a .npz file without pickled objects: one array per model input, first axis = samples."
+
+
+class DatasetMismatch(RequestError):
+    """The dataset does not fit the model's inputs."""
+
+    code = "dataset.mismatch"
+    title = "The dataset does not fit the model"
+    advice = "Name each array after a model input; array[i] is one sample in the input's full shape."
+
+
+# --- builds ----------------------------------------------------------------------------------
+
+
+class BuildError(EnginehouseError):
+    """A build that ended without an artifact that may be used."""
+
+    code = "build.failed"
+    title = "The build failed"
+    status = 422
+    fault = Fault.TOOLCHAIN
+    advice = "Read the build's log: 'enginehouse job logs BUILD'."
+
+
+class UnsupportedOperator(BuildError):
+    """The toolchain does not know an operator of the model."""
+
+    code = "build.unsupported_operator"
+    title = "The toolchain cannot convert an operator"
+    fault = Fault.MODEL
+    advice = "Export the model without the named operator, or choose another backend."
+
+
+class ConversionFailed(BuildError):
+    """The toolchain refused the model while importing or converting it."""
+
+    code = "build.conversion_failed"
+    title = "The toolchain could not convert the model"
+
+
+class CompileFailed(BuildError):
+    """The converted model could not be compiled for the hardware."""
+
+    code = "build.compile_failed"
+    title = "The converted model could not be compiled"
+
+
+class ReferenceFailed(BuildError):
+    """The source model itself cannot be run, so nothing can be proven."""
+
+    code = "build.reference_failed"
+    title = "The source model does not run"
+    fault = Fault.MODEL
+    advice = "Run the model with onnxruntime yourself; give example shapes or a dataset when its inputs need them."
+
+
+class OutputsDisagree(BuildError):
+    """The artifact's outputs are too far from the source model's."""
+
+    code = "build.outputs_disagree"
+    title = "The artifact's outputs disagree with the source model"
+    advice = "Choose a higher precision, or state the accuracy that you accept as a gate."
+
+
+class GateMissed(BuildError):
+    """A gate of the job was not met."""
+
+    code = "build.gate_missed"
+    title = "A gate was missed"
+    fault = Fault.REQUEST
+    advice = "The artifact is kept as evidence; relax the gate or choose another target."
+
+
+class TimeExceeded(BuildError):
+    """The build took longer than its limit."""
+
+    code = "build.time_exceeded"
+    title = "The build exceeded its time limit"
+    fault = Fault.REQUEST
+    advice = "Submit again with a higher limits.time_s."
+
+
+class MemoryExceeded(BuildError):
+    """The build took more memory than its limit."""
+
+    code = "build.memory_exceeded"
+    title = "The build exceeded its memory limit"
+    fault = Fault.REQUEST
+    advice = "Submit again with a higher limits.memory_mb, or require a larger worker."
+
+
+class BuildCrashed(BuildError):
+    """The build's process died by a signal or without an answer."""
+
+    code = "build.crashed"
+    title = "The build's process died"
+    retried = True
+    advice = "The log's last lines say where; a crash that repeats is the toolchain's: choose another version."
+
+
+# --- the farm --------------------------------------------------------------------------------
+
+
+class FarmError(EnginehouseError):
+    """The farm's own fault: tried again, elsewhere first."""
+
+    code = "farm.failed"
+    title = "The farm failed"
+    status = 503
+    retried = True
+    advice = "Nothing to do: the farm tries again."
+
+
+class WorkerLost(FarmError):
+    """A worker vanished while it held the build."""
+
+    code = "farm.worker_lost"
+    title = "The worker was lost"
+
+
+class StoreUnavailable(FarmError):
+    """The artifact store does not answer, or answers with wrong bytes."""
+
+    code = "farm.store_unavailable"
+    title = "The artifact store does not answer"
+
+
+class NotReady(FarmError):
+    """A part that the farm needs does not answer."""
+
+    code = "farm.not_ready"
+    title = "The farm is not ready"
+    advice = "Look at /readyz and at 'enginehouse doctor' for the part that is down."
+
+
+class FarmUnreachable(FarmError):
+    """The client cannot reach the farm."""
+
+    code = "farm.unreachable"
+    title = "The farm cannot be reached"
+    advice = "Start one with 'enginehouse up', or set ENGINEHOUSE_URL to the farm's address."
+
+
+class AttemptsExhausted(FarmError):
+    """Every attempt that a build may have was lost."""
+
+    code = "farm.attempts_exhausted"
+    title = "Every attempt failed"
+    retried = False
+    advice = "See the attempts' own failures; the build is kept with its evidence and may be submitted again."
+
+
+class AttemptStale(FarmError):
+    """A worker speaks for an attempt that is no longer its own (wrong fencing number)."""
+
+    code = "farm.attempt_stale"
+    title = "The attempt is no longer current"
+    status = 409
+    retried = False
+    advice = "Drop the work: another attempt holds the build, or the build has ended."
+
+
+def codes() -> dict[str, type[EnginehouseError]]:
+    """All published codes, in the order in which they stand above."""
+    found: dict[str, type[EnginehouseError]] = {}
+
+    def walk(cls: type[EnginehouseError]) -> None:
+        found.setdefault(cls.code, cls)
+        for sub in cls.__subclasses__():
+            if sub.__module__ == __name__:
+                walk(sub)
+
+    walk(EnginehouseError)
+    return found
+
+
+def from_failure(failure: Failure | Problem) -> EnginehouseError:
+    """The exception that a failure (or a problem document) stands for; a code of a newer farm becomes one like it."""
+    known = codes().get(failure.code)
+    cls = known or (RequestError if failure.fault is Fault.REQUEST else InternalError)
+    error = cls(failure.detail, advice=failure.advice or None)
+    error.where = dict(failure.where) if known else {"code": failure.code, **failure.where}
+    return error

@@ -1,0 +1,201 @@
+"""What the API shows of each thing. All times are UTC, ISO 8601."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, Field
+
+from enginehouse.bundle import Manifest
+from enginehouse.capability import Capability, Hardware
+from enginehouse.errors import Failure
+from enginehouse.gates import Gates
+from enginehouse.report import Report
+from enginehouse.request import Limits
+from enginehouse.signature import ModelFile, ModelSignature, TensorSpec
+from enginehouse.states import AttemptState, BuildState, JobState, Origin, Phase, Priority
+from enginehouse.targets import Target
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list, newest first. ``next`` is the cursor of the page after it, or None."""
+
+    items: list[Item]
+    next: str | None = None
+
+
+class ModelView(BaseModel):
+    """An uploaded source model. ``id`` is the SHA-256 of its bytes (of the file list, where there are several)."""
+
+    id: str
+    name: str
+    size: int
+    files: list[ModelFile]
+    signature: ModelSignature
+    created: datetime
+
+
+class DatasetView(BaseModel):
+    """A named, versioned dataset. ``id`` is the SHA-256 of its bytes."""
+
+    id: str
+    name: str
+    version: int
+    size: int
+    samples: int
+    inputs: list[TensorSpec] = Field(description="shape of one sample, without the sample axis")
+    created: datetime
+
+
+class AttemptView(BaseModel):
+    """One execution of a build by one worker."""
+
+    number: int
+    state: AttemptState
+    worker: str | None
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    failure: Failure | None
+
+
+class ArtifactView(BaseModel):
+    """A bundle. ``id`` is the SHA-256 of its manifest."""
+
+    id: str
+    build: str = Field(description="the build that made it")
+    manifest: Manifest
+    report: Report
+    created: datetime
+
+
+class BuildView(BaseModel):
+    """One (model, target) of a job. ``reason`` says why it waits."""
+
+    id: str
+    job: str
+    model: str
+    target: Target
+    state: BuildState
+    phase: Phase | None
+    reason: str
+    origin: Origin | None
+    artifact: str | None
+    failure: Failure | None
+    attempts: list[AttemptView]
+    pool: str | None
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+
+
+class JobView(BaseModel):
+    """One submission with its builds."""
+
+    id: str
+    name: str
+    project: str
+    model: str
+    dataset: str | None
+    state: JobState
+    priority: Priority
+    gates: Gates
+    limits: Limits
+    builds: list[BuildView]
+    created: datetime
+    ended: datetime | None
+
+
+class LogLine(BaseModel):
+    """One line of a build's log. ``seq`` counts from 1 within an attempt."""
+
+    seq: int
+    attempt: int
+    time: datetime
+    text: str
+
+
+class LogPage(BaseModel):
+    """Lines of one attempt. ``ended``: no line will follow."""
+
+    attempt: int
+    lines: list[LogLine]
+    ended: bool
+
+
+class WorkerView(BaseModel):
+    """A worker as the farm sees it."""
+
+    id: str
+    name: str
+    pool: str
+    state: str = Field(description="'online', 'lost' or 'gone'")
+    slots: int
+    busy: int
+    hardware: Hardware
+    capabilities: list[Capability]
+    signed_on: datetime
+    last_seen: datetime
+
+
+class Event(BaseModel):
+    """A change, in the order in which it was committed. ``id`` is the cursor."""
+
+    id: int
+    time: datetime
+    kind: str = Field(examples=["build.running", "build.phase", "job.succeeded", "worker.online"])
+    project: str | None = None
+    job: str | None = None
+    build: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class PartView(BaseModel):
+    """One received part of an upload. Parts count from 1."""
+
+    number: int
+    size: int
+    sha256: str
+
+
+class PartUrl(BaseModel):
+    """Where to PUT a part: the address (absolute, or a path of the farm) and the headers that must be sent."""
+
+    number: int
+    url: str
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+class UploadView(BaseModel):
+    """A resumable upload. ``state``: 'open', 'complete' (the bytes are stored) or 'expired'."""
+
+    id: str
+    sha256: str
+    size: int
+    state: str
+    part_size: int = Field(description="every part but the last has exactly this many bytes")
+    parts: list[PartView] = Field(default_factory=list, description="parts that have arrived")
+    expires: datetime
+
+
+class Health(BaseModel):
+    """Answer of ``/readyz``: each part's state in words."""
+
+    ready: bool
+    version: str
+    checks: dict[str, str]
+
+
+class TokenView(BaseModel):
+    """A token without its secret."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created: datetime
+    expires: datetime | None
+    last_used: datetime | None
+    revoked: datetime | None

@@ -1,0 +1,1 @@
+"""``python -m farm.demo``: the main job on a real published model, through every real part."""

@@ -1,0 +1,1 @@
+"""The brain: registry, transitions, placement, dispatch, leases, caching, artifact store, model inspection."""

@@ -1,0 +1,100 @@
+"""Blobs: bytes in the store under their SHA-256. Each is stored once, whoever sends it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sqlalchemy.orm import Session
+
+from enginehouse.errors import DigestMismatch, StoreUnavailable, TooLarge
+from scheduler import ids
+from scheduler.farm import Farm
+from scheduler.registry.engine import now
+from scheduler.registry.tables import Blob, Holding
+
+
+def new_key() -> str:
+    """A place in the store that nobody has used. Objects are found through the registry, never by their key's form."""
+    name = ids.new("blob")
+    return f"blobs/{name[-2:]}/{name}"
+
+
+def receive(farm: Farm, stream: Iterator[bytes], declared_sha256: str | None, limit: int) -> tuple[str, int]:
+    """Stream bytes into the store, hashed on the way; flat memory. Returns SHA-256 (hex) and size.
+
+    TooLarge beyond ``limit`` bytes, DigestMismatch when they are not what was declared: nothing is stored then.
+    """
+
+    def limited() -> Iterator[bytes]:
+        size = 0
+        for chunk in stream:
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"more than {limit} bytes (ENGINEHOUSE_MAX_UPLOAD_BYTES)", limit=limit)
+            yield chunk
+
+    key = new_key()
+    sha256, size = farm.store.put(key, limited(), sha256=declared_sha256)
+    adopt(farm, key, sha256, size)
+    return sha256, size
+
+
+def adopt(farm: Farm, key: str, sha256: str, size: int) -> None:
+    """Enter a verified object as the blob of these bytes; a second copy of what is there already is deleted."""
+    with farm.write() as session:
+        known = session.get(Blob, sha256)
+        if known is None:
+            session.add(Blob(sha256=sha256, size=size, key=key, created=now(session)))
+    if known is not None and known.key != key:
+        farm.store.delete(key)
+
+
+def verify(farm: Farm, key: str, sha256: str) -> None:
+    """Read an object back; delete it and raise DigestMismatch when it is not the declared bytes."""
+    found = farm.store.digest(key)
+    if found != sha256:
+        farm.store.delete(key)
+        raise DigestMismatch(f"declared {sha256}, the bytes that arrived have {found}", declared=sha256, found=found)
+
+
+def hold(session: Session, project: str, sha256: str) -> None:
+    """Note that the project has sent these bytes itself."""
+    if session.get(Holding, (project, sha256)) is None:
+        session.add(Holding(project_id=project, sha256=sha256, created=now(session)))
+
+
+def held(session: Session, project: str, sha256: str) -> Blob | None:
+    """The blob, if the project has sent these bytes itself."""
+    if session.get(Holding, (project, sha256)) is None:
+        return None
+    return session.get(Blob, sha256)
+
+
+def verified(chunks: Iterator[bytes], sha256: str) -> Iterator[bytes]:
+    """Pass a whole object on, hashing; StoreUnavailable at its end when the store gave other bytes."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != sha256:
+        raise StoreUnavailable(f"the store gave other bytes for {sha256}", sha256=sha256)
+
+
+@contextmanager
+def local(farm: Farm, blob: Blob) -> Iterator[Path]:
+    """The blob as a local file for as long as it is looked at."""
+    path = farm.store.path(blob.key)
+    if path is not None:
+        yield path
+        return
+    farm.settings.scratch.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=farm.settings.scratch) as folder:
+        copy = Path(folder) / "blob"
+        with copy.open("wb") as file, closing(verified(farm.store.open(blob.key), blob.sha256)) as chunks:  # type: ignore[type-var]
+            for chunk in chunks:
+                file.write(chunk)
+        yield copy

@@ -1,0 +1,92 @@
+"""Builds: what is shown of them, their logs, and cancelling one."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from enginehouse.errors import Failure, NotFound
+from enginehouse.request import Recipe
+from enginehouse.states import ENDED, AttemptState, BuildState, Origin, Phase
+from enginehouse.views import AttemptView, BuildView, LogLine, LogPage
+from scheduler import cache, transitions
+from scheduler.farm import Farm
+from scheduler.registry.tables import Attempt, Build, LogRow, Worker
+from scheduler.tokens import Principal
+
+LOG_PAGE = 1000
+
+
+def get(session: Session, principal: Principal, build: str) -> BuildView:
+    """One of the project's builds."""
+    return view(session, _row(session, principal, build))
+
+
+def cancel(farm: Farm, principal: Principal, build: str) -> BuildView:
+    """Cancel the build if it has not ended."""
+    with farm.write() as session:
+        row = _row(session, principal, build)
+        transitions.cancel(session, row)
+        cache.settle_followers(session, row)
+        session.flush()
+        return view(session, row)
+
+
+def log(session: Session, principal: Principal, build: str, after: int = 0, attempt: int | None = None) -> LogPage:
+    """Lines of one attempt (the newest one by default) with a greater ``seq``, up to 1,000."""
+    row = _row(session, principal, build)
+    number = attempt if attempt is not None else row.attempt
+    mine = (LogRow.build_id == row.id) & (LogRow.attempt == number) & (LogRow.seq > after)
+    rows = session.scalars(select(LogRow).where(mine).order_by(LogRow.seq).limit(LOG_PAGE)).all()
+    over = number < row.attempt or BuildState(row.state) in ENDED
+    return LogPage(
+        attempt=number,
+        lines=[LogLine(seq=line.seq, attempt=line.attempt, time=line.time, text=line.text) for line in rows],
+        ended=over and len(rows) < LOG_PAGE,
+    )
+
+
+def view(session: Session, row: Build) -> BuildView:
+    """What the API shows."""
+    query = (
+        select(Attempt, Worker.name)
+        .outerjoin(Worker, Worker.id == Attempt.worker_id)
+        .where(Attempt.build_id == row.id)
+        .order_by(Attempt.number)
+    )
+    attempts = [
+        AttemptView(
+            number=attempt.number,
+            state=AttemptState(attempt.state),
+            worker=worker,
+            created=attempt.created,
+            started=attempt.started,
+            ended=attempt.ended,
+            failure=Failure.model_validate(attempt.failure) if attempt.failure else None,
+        )
+        for attempt, worker in session.execute(query)
+    ]
+    return BuildView(
+        id=row.id,
+        job=row.job_id,
+        model=row.model_id,
+        target=Recipe.model_validate(row.recipe).target,
+        state=BuildState(row.state),
+        phase=Phase(row.phase) if row.phase else None,
+        reason=row.reason,
+        origin=Origin(row.origin) if row.origin else None,
+        artifact=row.artifact_id,
+        failure=Failure.model_validate(row.failure) if row.failure else None,
+        attempts=attempts,
+        pool=row.pool,
+        created=row.created,
+        started=row.started,
+        ended=row.ended,
+    )
+
+
+def _row(session: Session, principal: Principal, build: str) -> Build:
+    row = session.get(Build, build)
+    if row is None or row.project_id != principal.project:
+        raise NotFound(f"there is no build {build}", build=build)
+    return row

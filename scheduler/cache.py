@@ -1,0 +1,112 @@
+"""Never built twice: results found again, and builds that join one in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from enginehouse.errors import Failure, Fault, GateMissed, OutputsDisagree
+from enginehouse.gates import Gates, missed
+from enginehouse.report import Report
+from enginehouse.request import Recipe
+from enginehouse.states import ENDED, BuildState, Origin
+from scheduler import transitions
+from scheduler.cachekey import cache_key
+from scheduler.farm import wake_after
+from scheduler.placement import PoolState
+from scheduler.registry.tables import Artifact, Build, Job
+
+_IN_FLIGHT = [BuildState.WAITING.value, BuildState.DISPATCHED.value, BuildState.RUNNING.value]
+
+
+def find(session: Session, recipe: Recipe, pools: Sequence[PoolState]) -> Artifact | None:
+    """The newest artifact that one of these pools would build, unless its outputs disagreed (no failure is cached)."""
+    keys = [
+        cache_key(recipe, capability, pool.hardware_class, pool.pipeline)
+        for pool in pools
+        if (capability := pool.capability(recipe.target.backend)) is not None
+    ]
+    if not keys:
+        return None
+    query = select(Artifact).where(Artifact.cache_key.in_(keys), Artifact.agrees.is_(True))
+    return session.scalar(query.order_by(Artifact.serial.desc()).limit(1))
+
+
+def leader(session: Session, build: Build) -> Build | None:
+    """A build in flight that does what this one asks for, the oldest first; of its own job only those before it."""
+    before = (Build.job_id != build.job_id) | (Build.position < build.position)
+    query = (
+        select(Build)
+        .where(Build.request_key == build.request_key, Build.state.in_(_IN_FLIGHT))
+        .where(Build.joined_to.is_(None), before)
+    )
+    return session.scalar(query.order_by(Build.id).limit(1))
+
+
+def join(session: Session, build: Build, to: Build) -> None:
+    """Wait for the other build's end instead of being dispatched."""
+    build.joined_to = to.id
+    transitions.explain(session, build, f"the same build is in flight as {to.id}; its result will be shared")
+
+
+def verdict(session: Session, build: Build, artifact: Artifact, origin: Origin) -> None:
+    """End a build with an artifact: succeeded, or failed because outputs disagree or a gate of its job is missed."""
+    gates = Gates.model_validate(session.get_one(Job, build.job_id).gates)
+    failure = judge(gates, Report.model_validate(artifact.report))
+    if failure is None:
+        transitions.succeeded(session, build, artifact, origin)
+    else:
+        build.origin = origin.value
+        transitions.failed(session, build, failure, evidence=artifact)
+
+
+def judge(gates: Gates, report: Report) -> Failure | None:
+    """Why an artifact may not be promoted, or None. A job that bounds the accuracy is judged by its own bounds."""
+    if report.verification is not None and not report.verification.agrees and not gates.about_accuracy():
+        worst = [output for output in report.verification.outputs if not output.agrees]
+        detail = "; ".join(output.name + (f" ({output.note})" if output.note else "") for output in worst[:5])
+        names = [output.name for output in worst]
+        return OutputsDisagree(f"outside the tolerance: {detail}", outputs=names).failure()
+    if bounds := missed(gates, report):
+        measured = [bound.model_dump() for bound in bounds]
+        return GateMissed("; ".join(str(bound) for bound in bounds), missed=measured).failure()
+    return None
+
+
+def settle_followers(session: Session, build: Build) -> None:
+    """The build has ended: share its artifact with those that joined it, or let the oldest of them go on.
+
+    A failure of the model or the request would only repeat itself, so it is shared as well.
+    """
+    if build.state not in ENDED:
+        return
+    session.flush()
+    followers = list(session.scalars(select(Build).where(Build.joined_to == build.id).order_by(Build.id)))
+    if not followers:
+        return
+    artifact = session.get(Artifact, build.artifact_id) if build.artifact_id else None
+    failure = Failure.model_validate(build.failure) if build.failure else None
+    if artifact is not None and (artifact.agrees or build.state == BuildState.FAILED):
+        for follower in followers:
+            verdict(session, follower, artifact, Origin.JOINED)
+    elif (
+        failure is not None
+        and failure.fault in {Fault.MODEL, Fault.REQUEST, Fault.TOOLCHAIN}
+        and not _by_limits(failure)
+    ):
+        for follower in followers:
+            transitions.failed(session, follower, failure)
+    else:
+        first, *others = followers
+        first.joined_to = None
+        transitions.explain(session, first, f"build {build.id}, which it had joined, ended without a result")
+        for other in others:
+            join(session, other, first)
+        wake_after(session)
+
+
+def _by_limits(failure: Failure) -> bool:
+    """Whether the failure came from the limits of the other job, which are not part of the recipe."""
+    return failure.code in {"build.time_exceeded", "build.memory_exceeded"}

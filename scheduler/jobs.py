@@ -1,0 +1,223 @@
+"""Jobs: a submission becomes builds; what was built before is answered at once, what is in flight is joined."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from enginehouse.bundle import canonical_json
+from enginehouse.errors import Conflict, NotFound, RequestError
+from enginehouse.gates import Gates
+from enginehouse.request import JobRequest, Limits, Recipe
+from enginehouse.signature import ModelSignature, TensorSpec
+from enginehouse.states import BuildState, JobState, Origin, Priority
+from enginehouse.views import JobView, Page
+from scheduler import builds, cache, datasets, ids, models, pools, transitions
+from scheduler.cachekey import request_key
+from scheduler.farm import Farm
+from scheduler.paging import page
+from scheduler.placement import PoolState, place
+from scheduler.registry.engine import now
+from scheduler.registry.tables import Build, Dataset, Job, Project
+from scheduler.requirements import check_target
+from scheduler.tokens import Principal
+
+RANKS = {Priority.LOW: 0, Priority.NORMAL: 1, Priority.HIGH: 2}
+
+
+def submit(
+    farm: Farm, principal: Principal, request: JobRequest, idempotency_key: str | None = None, request_id: str = ""
+) -> tuple[JobView, bool]:
+    """Accept a job. Returns it and whether it is new (False: the idempotency key was seen before).
+
+    Job, builds and event are written in one transaction; the answer already shows what the cache had.
+    """
+    digest = hashlib.sha256(canonical_json(request.model_dump(mode="json"))).hexdigest()
+    with farm.write() as session:
+        seen = _seen(session, principal.project, idempotency_key, digest)
+        if seen is not None:
+            return view(session, seen), False
+        model = models.row(session, principal.project, request.model)
+        signature = ModelSignature.model_validate(model.signature)
+        announced = [found for pool in pools.ever(session) for found in pool.capabilities]
+        for target in request.targets:
+            check_target(target, signature.format, announced)
+        _check_shapes(request, signature)
+        dataset = None
+        if request.dataset is not None:
+            dataset = datasets.find(session, principal.project, request.dataset)
+            specs = [TensorSpec.model_validate(spec) for spec in dataset.inputs]
+            datasets.check_fits(specs, signature, dataset.name)
+        job = _job(session, principal, request, dataset, idempotency_key, digest, request_id)
+        rows = [_build(job, number, recipe) for number, recipe in enumerate(_recipes(request, dataset))]
+        session.add(job)
+        session.flush()
+        session.add_all(rows)
+        session.flush()
+        transitions.created(session, job, rows)
+        online = pools.online(session)
+        for row in rows:
+            _answer(session, row, signature.format, online)
+        session.flush()
+        return view(session, job), True
+
+
+def get(session: Session, principal: Principal, job: str) -> JobView:
+    """One of the project's jobs."""
+    return view(session, _row(session, principal, job))
+
+
+def list_(
+    session: Session,
+    principal: Principal,
+    state: JobState | None = None,
+    model: str | None = None,
+    limit: int = 50,
+    after: str | None = None,
+) -> Page[JobView]:
+    """The project's jobs, newest first."""
+    query = select(Job).where(Job.project_id == principal.project)
+    if state is not None:
+        query = query.where(Job.state == state.value)
+    if model is not None:
+        query = query.where(Job.model_id == model)
+    rows, following = page(session, query, Job.id, limit, after)
+    return Page(items=[view(session, row) for row in rows], next=following)
+
+
+def cancel(farm: Farm, principal: Principal, job: str) -> JobView:
+    """Cancel every build of the job that has not ended; those already ended stay as they are."""
+    with farm.write() as session:
+        row = _row(session, principal, job)
+        for build in _builds(session, row):
+            transitions.cancel(session, build)
+            cache.settle_followers(session, build)
+        session.flush()
+        return view(session, row)
+
+
+def view(session: Session, row: Job) -> JobView:
+    """What the API shows."""
+    return JobView(
+        id=row.id,
+        name=row.name,
+        project=session.get_one(Project, row.project_id).name,
+        model=row.model_id,
+        dataset=row.dataset_name,
+        state=JobState(row.state),
+        priority=Priority(row.priority),
+        gates=Gates.model_validate(row.gates),
+        limits=Limits.model_validate(row.limits),
+        builds=[builds.view(session, build) for build in _builds(session, row)],
+        created=row.created,
+        ended=row.ended,
+    )
+
+
+def _seen(session: Session, project: str, key: str | None, digest: str) -> Job | None:
+    if key is None:
+        return None
+    job = session.scalar(select(Job).where(Job.project_id == project, Job.idempotency_key == key))
+    if job is not None and job.request_digest != digest:
+        raise Conflict("this Idempotency-Key was used for another request", advice="Use a new key.", job=job.id)
+    return job
+
+
+def _check_shapes(request: JobRequest, signature: ModelSignature) -> None:
+    inputs = {spec.name: spec for spec in signature.inputs}
+    for name, shape in request.shapes.items():
+        spec = inputs.get(name)
+        if spec is None:
+            known = ", ".join(inputs)
+            raise RequestError(f"shapes: the model has no input '{name}'; it has {known}", field=f"shapes.{name}")
+        fits = len(shape) == len(spec.shape) and all(
+            not isinstance(dim, int) or dim == given for dim, given in zip(spec.shape, shape, strict=False)
+        )
+        if not fits:
+            raise RequestError(f"shapes: '{name}' takes {spec.shape}, not {list(shape)}", field=f"shapes.{name}")
+
+
+def _recipes(request: JobRequest, dataset: Dataset | None) -> list[Recipe]:
+    common: dict[str, Any] = {
+        "model": request.model,
+        "dataset": dataset.sha256 if dataset else None,
+        "verify": request.verify,
+        "benchmark": request.benchmark,
+        "seed": request.seed,
+        "shapes": request.shapes,
+    }
+    return [Recipe(target=target, **common) for target in request.targets]
+
+
+def _job(
+    session: Session,
+    principal: Principal,
+    request: JobRequest,
+    dataset: Dataset | None,
+    key: str | None,
+    digest: str,
+    request_id: str,
+) -> Job:
+    return Job(
+        id=ids.new("job"),
+        project_id=principal.project,
+        name=request.name,
+        model_id=request.model,
+        dataset_id=dataset.sha256 if dataset else None,
+        dataset_name=f"{dataset.name}@{dataset.version}" if dataset else None,
+        state=transitions.initial_job_state(),
+        priority=request.priority.value,
+        gates=request.gates.model_dump(mode="json"),
+        limits=request.limits.model_dump(mode="json"),
+        request_id=request_id,
+        idempotency_key=key,
+        request_digest=digest,
+        created=now(session),
+    )
+
+
+def _build(job: Job, position: int, recipe: Recipe) -> Build:
+    return Build(
+        id=ids.new("build"),
+        job_id=job.id,
+        project_id=job.project_id,
+        position=position,
+        model_id=job.model_id,
+        recipe=recipe.model_dump(mode="json"),
+        state=BuildState.WAITING.value,
+        reason="",
+        rank=RANKS[Priority(job.priority)],
+        request_key=request_key(recipe),
+        attempt=0,
+        tries=0,
+        fence=0,
+        not_before=job.created,
+        created=job.created,
+    )
+
+
+def _answer(session: Session, build: Build, model_format: str, online: list[PoolState]) -> None:
+    """From the cache, by joining, or by waiting for the dispatcher with the reason."""
+    recipe = Recipe.model_validate(build.recipe)
+    placement = place(recipe.target, model_format, online)
+    artifact = cache.find(session, recipe, placement.pools)
+    if artifact is not None:
+        cache.verdict(session, build, artifact, Origin.CACHE)
+    elif (leader := cache.leader(session, build)) is not None:
+        cache.join(session, build, leader)
+    else:
+        transitions.explain(session, build, placement.reason or "about to be dispatched")
+
+
+def _row(session: Session, principal: Principal, job: str) -> Job:
+    row = session.get(Job, job)
+    if row is None or row.project_id != principal.project:
+        raise NotFound(f"there is no job {job}", job=job)
+    return row
+
+
+def _builds(session: Session, job: Job) -> list[Build]:
+    return list(session.scalars(select(Build).where(Build.job_id == job.id).order_by(Build.position)))

@@ -1,0 +1,300 @@
+"""The tables. Rows are written by the service of the same noun; states only by ``scheduler.transitions``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC times on every database; SQLite would give naive ones back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Refuse naive times; store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """Give UTC back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Id = String(40)
+Sha = String(64)
+Serial = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only where the key's type is INTEGER."""
+
+
+class Base(DeclarativeBase):
+    """Root of the tables. Constraint names are fixed, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own way of declaring it
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+    }
+
+
+class Project(Base):
+    """The tenant."""
+
+    __tablename__ = "projects"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    created: Mapped[datetime]
+
+
+class Token(Base):
+    """A key to the API, kept as its SHA-256."""
+
+    __tablename__ = "tokens"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str] = mapped_column(String(100))
+    sha256: Mapped[str] = mapped_column(Sha, unique=True)
+    scopes: Mapped[list[Any]]
+    created: Mapped[datetime]
+    expires: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]
+    revoked: Mapped[datetime | None]
+
+
+class Blob(Base):
+    """Bytes in the artifact store. The key is the farm's own and never given out."""
+
+    __tablename__ = "blobs"
+    sha256: Mapped[str] = mapped_column(Sha, primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    key: Mapped[str] = mapped_column(String(200), unique=True)
+    created: Mapped[datetime]
+
+
+class Holding(Base):
+    """A project has sent these bytes itself, so it may be told that they are here."""
+
+    __tablename__ = "holdings"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), primary_key=True)
+    created: Mapped[datetime]
+
+
+class Upload(Base):
+    """Bytes on their way. ``owner`` is 'project:ID', or 'attempt:BUILD:FENCE' for what workers publish."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (Index(None, "owner", "sha256"),)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    owner: Mapped[str] = mapped_column(String(120))
+    sha256: Mapped[str] = mapped_column(Sha)
+    size: Mapped[int] = mapped_column(BigInteger)
+    part_size: Mapped[int] = mapped_column(BigInteger)
+    key: Mapped[str] = mapped_column(String(200))
+    handle: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    created: Mapped[datetime]
+    expires: Mapped[datetime] = mapped_column(index=True)
+
+
+class Model(Base):
+    """A source model, as one project sees it."""
+
+    __tablename__ = "models"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    id: Mapped[str] = mapped_column(Sha, primary_key=True)
+    serial: Mapped[str] = mapped_column(Id, unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    size: Mapped[int] = mapped_column(BigInteger)
+    files: Mapped[list[Any]]
+    signature: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
+
+
+class Dataset(Base):
+    """One version of a named dataset."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (UniqueConstraint("project_id", "name", "version"), Index(None, "project_id", "sha256"))
+    serial: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str] = mapped_column(String(100))
+    version: Mapped[int]
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    samples: Mapped[int]
+    inputs: Mapped[list[Any]]
+    created: Mapped[datetime]
+
+
+class Job(Base):
+    """One submission."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (UniqueConstraint("project_id", "idempotency_key"), Index(None, "project_id", "state", "id"))
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    model_id: Mapped[str] = mapped_column(Sha, index=True)
+    dataset_id: Mapped[str | None] = mapped_column(Sha)
+    dataset_name: Mapped[str | None] = mapped_column(String(120))
+    state: Mapped[str] = mapped_column(String(16))
+    priority: Mapped[str] = mapped_column(String(8))
+    gates: Mapped[dict[str, Any]]
+    limits: Mapped[dict[str, Any]]
+    request_id: Mapped[str] = mapped_column(String(100))
+    idempotency_key: Mapped[str | None] = mapped_column(String(200))
+    request_digest: Mapped[str] = mapped_column(Sha)
+    created: Mapped[datetime]
+    ended: Mapped[datetime | None]
+
+
+class Build(Base):
+    """One (model, target) of a job.
+
+    ``request_key`` names what is asked for, before a pool is known; ``cache_key`` what is built, once it is.
+    ``fence`` grows with every claim. ``tries`` counts the attempts that were spent.
+    """
+
+    __tablename__ = "builds"
+    __table_args__ = (Index(None, "state", "rank", "id"), Index(None, "request_key", "state"))
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    position: Mapped[int]
+    model_id: Mapped[str] = mapped_column(Sha)
+    recipe: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16))
+    phase: Mapped[str | None] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    origin: Mapped[str | None] = mapped_column(String(16))
+    rank: Mapped[int]
+    request_key: Mapped[str] = mapped_column(Sha)
+    cache_key: Mapped[str | None] = mapped_column(Sha)
+    joined_to: Mapped[str | None] = mapped_column(ForeignKey("builds.id"), index=True)
+    artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"), index=True)
+    failure: Mapped[dict[str, Any] | None]
+    pool: Mapped[str | None] = mapped_column(ForeignKey("pools.name"))
+    attempt: Mapped[int]
+    tries: Mapped[int]
+    fence: Mapped[int]
+    not_before: Mapped[datetime]
+    created: Mapped[datetime]
+    started: Mapped[datetime | None]
+    ended: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """One execution of a build by one worker, under a lease with a fencing number."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (Index(None, "state", "pool"),)
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    pool: Mapped[str] = mapped_column(ForeignKey("pools.name"))
+    worker_id: Mapped[str | None] = mapped_column(ForeignKey("workers.id"), index=True)
+    boot_id: Mapped[str | None] = mapped_column(String(64))
+    fence: Mapped[int | None]
+    until: Mapped[datetime]
+    """When an unclaimed dispatch expires; once claimed, when the lease ends."""
+    created: Mapped[datetime]
+    started: Mapped[datetime | None]
+    ended: Mapped[datetime | None]
+    failure: Mapped[dict[str, Any] | None]
+
+
+class LogRow(Base):
+    """One captured line of an attempt."""
+
+    __tablename__ = "log_lines"
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    time: Mapped[datetime]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Artifact(Base):
+    """A bundle, named by its manifest's SHA-256. A project sees it through a build of its own."""
+
+    __tablename__ = "artifacts"
+    id: Mapped[str] = mapped_column(Sha, primary_key=True)
+    serial: Mapped[str] = mapped_column(Id, unique=True)
+    cache_key: Mapped[str] = mapped_column(Sha, index=True)
+    build_id: Mapped[str] = mapped_column(Id)
+    model_id: Mapped[str] = mapped_column(Sha, index=True)
+    agrees: Mapped[bool]
+    manifest: Mapped[dict[str, Any]]
+    report: Mapped[dict[str, Any]]
+    created: Mapped[datetime]
+
+
+class Pool(Base):
+    """All workers with the same hardware class, tags, toolchain versions and pipeline: one Celery queue."""
+
+    __tablename__ = "pools"
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    hardware_class: Mapped[str] = mapped_column(String(200))
+    tags: Mapped[list[Any]]
+    capabilities: Mapped[list[Any]]
+    pipeline: Mapped[str] = mapped_column(String(32))
+    created: Mapped[datetime]
+
+
+class Worker(Base):
+    """A process on a node, as it announced itself."""
+
+    __tablename__ = "workers"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    boot_id: Mapped[str] = mapped_column(String(64))
+    pool: Mapped[str] = mapped_column(ForeignKey("pools.name"))
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    slots: Mapped[int]
+    hardware: Mapped[dict[str, Any]]
+    signed_on: Mapped[datetime]
+    last_seen: Mapped[datetime]
+
+
+class EventRow(Base):
+    """A change, numbered in the order of commits."""
+
+    __tablename__ = "events"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012 - a cursor's number is never given twice
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    time: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(40))
+    project_id: Mapped[str | None] = mapped_column(Id)
+    job_id: Mapped[str | None] = mapped_column(Id, index=True)
+    build_id: Mapped[str | None] = mapped_column(Id)
+    data: Mapped[dict[str, Any]]
+
+
+class OutboxRow(Base):
+    """A message that is owed to the broker. Written with the change that owes it, deleted once it is sent."""
+
+    __tablename__ = "outbox"
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    queue: Mapped[str] = mapped_column(String(120))
+    task: Mapped[str] = mapped_column(String(100))
+    body: Mapped[dict[str, Any]]
+    created: Mapped[datetime]

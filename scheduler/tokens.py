@@ -1,0 +1,161 @@
+"""Tokens: random, checksummed, kept as SHA-256; and who is behind one."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from enginehouse.errors import NotFound, RequestError, Unauthenticated
+from enginehouse.views import TokenView
+from scheduler import ids
+from scheduler.farm import Farm
+from scheduler.registry.engine import now
+from scheduler.registry.tables import Project, Token
+
+SCOPES = ("read", "submit", "admin", "work")
+DEFAULT_PROJECT = "default"
+_PREFIX = "eh_"
+_USED_GRANULARITY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who asks: a project, and what is allowed. 'admin' implies 'read' and 'submit', never 'work'."""
+
+    token: str | None
+    project: str
+    scopes: frozenset[str]
+    name: str
+
+    def may(self, scope: str) -> bool:
+        """Whether this principal has the scope."""
+        return scope in self.scopes or (scope in {"read", "submit"} and "admin" in self.scopes)
+
+
+def mint() -> str:
+    """A new secret: prefix, 32 random bytes, and a checksum by which a mistyped token is told from a revoked one."""
+    body = secrets.token_urlsafe(32)
+    return f"{_PREFIX}{body}{zlib.crc32(body.encode()):08x}"
+
+
+def well_formed(text: str) -> bool:
+    """Whether the text has the form of a minted token."""
+    body, checksum = text[len(_PREFIX) : -8], text[-8:]
+    return text.startswith(_PREFIX) and checksum == f"{zlib.crc32(body.encode()):08x}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def authenticate(session: Session, text: str) -> Principal:
+    """The principal behind a token, or Unauthenticated. Reads only."""
+    row = session.scalar(select(Token).where(Token.sha256 == _hash(text)))
+    if row is None:
+        detail = "the token is not one of this farm's" if well_formed(text) else "the token is mistyped or cut off"
+        raise Unauthenticated(detail)
+    if row.revoked is not None:
+        raise Unauthenticated(f"the token '{row.name}' was revoked")
+    if row.expires is not None and row.expires <= now(session):
+        raise Unauthenticated(f"the token '{row.name}' has expired")
+    return Principal(row.id, row.project_id, frozenset(row.scopes), row.name)
+
+
+def touch(farm: Farm, principal: Principal) -> None:
+    """Note that the token is in use, to within five minutes."""
+    if principal.token is None:
+        return
+    with farm.read() as session:
+        row = session.get(Token, principal.token)
+        fresh = row is None or (row.last_used is not None and now(session) - row.last_used < _USED_GRANULARITY)
+    if not fresh:
+        with farm.write(durable=False) as session:
+            session.get_one(Token, principal.token).last_used = now(session)
+
+
+def loopback_principal(session: Session) -> Principal:
+    """Who a request from the embedded farm's own machine acts as."""
+    del session
+    return Principal(None, DEFAULT_PROJECT, frozenset({"admin", "read", "submit"}), "loopback")
+
+
+def create(
+    session: Session, principal: Principal, name: str, scopes: list[str], expires_days: int | None
+) -> tuple[TokenView, str]:
+    """A new token and its secret, which is not kept."""
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise RequestError(
+            f"scopes are some of {', '.join(SCOPES)}, not {', '.join(unknown) or 'nothing'}", field="scopes"
+        )
+    if "work" in scopes and len(set(scopes)) > 1:
+        raise RequestError("a worker's token has the scope 'work' and no other", field="scopes")
+    secret = mint()
+    moment = now(session)
+    row = _row(principal.project, name, secret, sorted(set(scopes)), moment)
+    row.expires = moment + timedelta(days=expires_days) if expires_days else None
+    session.add(row)
+    return _view(row), secret
+
+
+def list_(session: Session, principal: Principal) -> list[TokenView]:
+    """The project's tokens, newest first."""
+    rows = session.scalars(select(Token).where(Token.project_id == principal.project).order_by(Token.id.desc()))
+    return [_view(row) for row in rows]
+
+
+def revoke(session: Session, principal: Principal, token: str) -> None:
+    """The token is refused from now on."""
+    row = session.get(Token, token)
+    if row is None or row.project_id != principal.project:
+        raise NotFound(f"there is no token {token}", token=token)
+    row.revoked = row.revoked or now(session)
+
+
+def bootstrap(farm: Farm) -> None:
+    """The default project, and the tokens that the settings name."""
+    wanted = [
+        ("admin", farm.settings.admin_token, ["admin", "read", "submit"]),
+        ("worker", farm.settings.worker_token, ["work"]),
+    ]
+    with farm.write() as session:
+        moment = now(session)
+        if session.get(Project, DEFAULT_PROJECT) is None:
+            session.add(Project(id=DEFAULT_PROJECT, name=DEFAULT_PROJECT, created=moment))
+            session.flush()
+        for name, secret, scopes in wanted:
+            if secret is None:
+                continue
+            text = secret.get_secret_value()
+            if session.scalar(select(Token.id).where(Token.sha256 == _hash(text))) is None:
+                session.add(_row(DEFAULT_PROJECT, f"{name} (settings)", text, scopes, moment))
+
+
+def _row(project: str, name: str, secret: str, scopes: list[str], moment: datetime) -> Token:
+    return Token(
+        id=ids.new("token"),
+        project_id=project,
+        name=name,
+        sha256=_hash(secret),
+        scopes=scopes,
+        created=moment,
+        expires=None,
+    )
+
+
+def _view(row: Token) -> TokenView:
+    return TokenView(
+        id=row.id,
+        name=row.name,
+        scopes=row.scopes,
+        created=row.created,
+        expires=row.expires,
+        last_used=row.last_used,
+        revoked=row.revoked,
+    )

@@ -1,0 +1,239 @@
+"""The registry's only writer of states. Checks the move, records it, tells of it, and keeps the job's state derived."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from enginehouse.errors import AttemptsExhausted, Conflict, Failure, Fault
+from enginehouse.states import (
+    ATTEMPT_MOVES,
+    BUILD_MOVES,
+    ENDED,
+    JOB_ENDED,
+    AttemptState,
+    BuildState,
+    JobState,
+    Origin,
+    Phase,
+    job_state,
+)
+from scheduler import events
+from scheduler.farm import wake_after
+from scheduler.registry.engine import now
+from scheduler.registry.tables import Artifact, Attempt, Build, Job, Worker
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_S = (0.0, 1.0, 5.0, 30.0)
+"""Seconds before the next attempt, by the number of those spent."""
+
+
+def current_attempt(session: Session, build: Build) -> Attempt | None:
+    """The build's newest attempt."""
+    return session.get(Attempt, (build.id, build.attempt)) if build.attempt else None
+
+
+def _move(session: Session, build: Build, to: BuildState, reason: str = "") -> None:
+    came_from = BuildState(build.state)
+    if (came_from, to) not in BUILD_MOVES:
+        raise Conflict(f"build {build.id} is {came_from} and cannot become {to}", build=build.id, state=came_from)
+    moment = now(session)
+    build.state = to.value
+    build.reason = reason
+    if to in ENDED:
+        build.ended = moment
+        build.phase = None
+        build.joined_to = None
+    if to is BuildState.RUNNING and build.started is None:
+        build.started = moment
+    data: dict[str, Any] = {"state": to.value, "reason": reason}
+    if build.failure and to is BuildState.FAILED:
+        data["code"] = build.failure["code"]
+    if build.origin and to is BuildState.SUCCEEDED:
+        data["origin"] = build.origin
+    events.emit(session, f"build.{to}", build=build, **data)
+    log.info("build.moved", build=build.id, job=build.job_id, came_from=came_from.value, to=to.value, reason=reason)
+    _derive_job(session, build.job_id)
+
+
+def _derive_job(session: Session, job_id: str) -> None:
+    session.flush()
+    job = session.get_one(Job, job_id)
+    states = [BuildState(state) for state in session.scalars(select(Build.state).where(Build.job_id == job_id))]
+    derived = job_state(states)
+    if derived == job.state:
+        return
+    job.state = derived.value
+    if derived in JOB_ENDED:
+        job.ended = now(session)
+    events.emit(session, f"job.{derived}", job=job, state=derived.value)
+    log.info("job.moved", job=job.id, to=derived.value)
+
+
+def _end_attempt(session: Session, build: Build, to: AttemptState, failure: Failure | None = None) -> None:
+    attempt = current_attempt(session, build)
+    if attempt is None:
+        return
+    came_from = AttemptState(attempt.state)
+    if (came_from, to) not in ATTEMPT_MOVES:
+        raise Conflict(f"attempt {attempt.number} of {build.id} is {came_from} and cannot become {to}", build=build.id)
+    attempt.state = to.value
+    attempt.ended = now(session)
+    attempt.failure = failure.model_dump(mode="json") if failure else None
+    wake_after(session)  # a slot is free
+
+
+def created(session: Session, job: Job, builds: list[Build]) -> None:
+    """A new job with its waiting builds."""
+    events.emit(session, "job.created", job=job, state=job.state, builds=[build.id for build in builds])
+    log.info("job.created", job=job.id, builds=len(builds), request=job.request_id)
+    wake_after(session)
+
+
+def explain(session: Session, build: Build, reason: str) -> None:
+    """Say why a waiting build waits; told only when the reason is a new one."""
+    if build.reason != reason:
+        build.reason = reason
+        events.emit(session, "build.reason", build=build, reason=reason)
+
+
+def dispatched(session: Session, build: Build, pool: str, cache_key: str, expires_s: float) -> Attempt:
+    """The build is on its way to a pool, as its next attempt."""
+    moment = now(session)
+    build.attempt += 1
+    build.pool = pool
+    build.cache_key = cache_key
+    attempt = Attempt(
+        build_id=build.id,
+        number=build.attempt,
+        state=AttemptState.DISPATCHED.value,
+        pool=pool,
+        until=moment + timedelta(seconds=expires_s),
+        created=moment,
+    )
+    session.add(attempt)
+    _move(session, build, BuildState.DISPATCHED, f"on its way to pool {pool}")
+    return attempt
+
+
+def claimed(session: Session, build: Build, attempt: Attempt, worker: Worker, lease_s: float) -> int:
+    """A worker holds the attempt from now on. Returns the fencing number."""
+    if (AttemptState(attempt.state), AttemptState.RUNNING) not in ATTEMPT_MOVES:
+        raise Conflict(f"attempt {attempt.number} of {build.id} is {attempt.state}", build=build.id)
+    moment = now(session)
+    build.fence += 1
+    build.tries += 1
+    attempt.state = AttemptState.RUNNING.value
+    attempt.worker_id = worker.id
+    attempt.boot_id = worker.boot_id
+    attempt.fence = build.fence
+    attempt.started = moment
+    attempt.until = moment + timedelta(seconds=lease_s)
+    build.phase = Phase.FETCH.value
+    _move(session, build, BuildState.RUNNING, f"on worker {worker.name}")
+    return build.fence
+
+
+def entered(session: Session, build: Build, phase: Phase) -> None:
+    """The running build has entered a phase."""
+    if build.state == BuildState.RUNNING and build.phase != phase:
+        build.phase = phase.value
+        events.emit(session, "build.phase", build=build, phase=phase.value)
+
+
+def unclaimed(session: Session, build: Build) -> None:
+    """Nobody claimed the dispatch: it waits again, and no attempt is spent."""
+    _end_attempt(session, build, AttemptState.EXPIRED)
+    _move(session, build, BuildState.WAITING, "nobody claimed it in time; it is sent again")
+
+
+def succeeded(session: Session, build: Build, artifact: Artifact, origin: Origin) -> None:
+    """The build has its artifact."""
+    build.artifact_id = artifact.id
+    build.cache_key = artifact.cache_key
+    build.origin = origin.value
+    build.failure = None
+    if origin is Origin.BUILT:
+        _end_attempt(session, build, AttemptState.SUCCEEDED)
+    _move(session, build, BuildState.SUCCEEDED)
+
+
+def failed(session: Session, build: Build, failure: Failure, *, evidence: Artifact | None = None) -> None:
+    """The build has ended without a promoted artifact; what was built is kept as evidence."""
+    if build.state == BuildState.RUNNING:
+        _end_attempt(session, build, AttemptState.FAILED, failure)
+    build.failure = failure.model_dump(mode="json")
+    build.artifact_id = evidence.id if evidence else None
+    _move(session, build, BuildState.FAILED, failure.detail)
+
+
+def setback(session: Session, build: Build, failure: Failure, max_attempts: int, *, lost: bool = False) -> None:
+    """An attempt ended badly: the build waits for the next one, or has had its last."""
+    _end_attempt(session, build, AttemptState.LOST if lost else AttemptState.FAILED, failure)
+    if build.state == BuildState.CANCELLING:
+        _move(session, build, BuildState.CANCELLED, "cancelled")
+        return
+    if not failure.retried or build.tries >= max_attempts:
+        final = failure
+        if failure.fault is Fault.FARM:
+            final = AttemptsExhausted(
+                f"{build.tries} attempts failed; the last: {failure.detail}", last=failure.code
+            ).failure()
+        build.failure = final.model_dump(mode="json")
+        _move(session, build, BuildState.FAILED, final.detail)
+        return
+    wait = BACKOFF_S[min(build.tries, len(BACKOFF_S) - 1)] if not lost else 0.0
+    build.not_before = now(session) + timedelta(seconds=wait)
+    build.phase = None
+    _move(session, build, BuildState.WAITING, f"attempt {build.attempt} failed ({failure.code}); it is tried again")
+
+
+def released(session: Session, build: Build) -> None:
+    """The worker shut down and gave the attempt back: none is spent."""
+    _end_attempt(session, build, AttemptState.LOST)
+    build.tries -= 1
+    build.phase = None
+    if build.state == BuildState.CANCELLING:
+        _move(session, build, BuildState.CANCELLED, "cancelled")
+    else:
+        _move(session, build, BuildState.WAITING, "its worker shut down; it is sent again")
+
+
+def cancel(session: Session, build: Build) -> None:
+    """Somebody does not want it any more. A running attempt is stopped by its worker first."""
+    state = BuildState(build.state)
+    if state in ENDED or state is BuildState.CANCELLING:
+        return
+    if state is BuildState.RUNNING:
+        _move(session, build, BuildState.CANCELLING, "its worker is stopping it")
+        return
+    if state is BuildState.DISPATCHED:
+        _end_attempt(session, build, AttemptState.CANCELLED)
+    _move(session, build, BuildState.CANCELLED, "cancelled")
+
+
+def cancelled(session: Session, build: Build) -> None:
+    """The worker has stopped the attempt."""
+    _end_attempt(session, build, AttemptState.CANCELLED)
+    if build.state == BuildState.RUNNING:  # the worker stopped it although nobody had asked
+        _move(session, build, BuildState.CANCELLING)
+    _move(session, build, BuildState.CANCELLED, "cancelled")
+
+
+def worker_state(session: Session, worker: Worker, state: str) -> None:
+    """A worker came ('online'), vanished ('lost') or left ('gone')."""
+    if worker.state != state:
+        worker.state = state
+        events.emit(session, f"worker.{state}", worker=worker.name, pool=worker.pool)
+        log.info("worker.moved", worker=worker.name, to=state)
+        wake_after(session)
+
+
+def initial_job_state() -> str:
+    """A job begins with builds that wait."""
+    return JobState.WAITING.value

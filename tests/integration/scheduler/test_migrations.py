@@ -1,0 +1,48 @@
+"""Migrations: one head, up and down on both databases, and the tables match the schema that they make."""
+
+from __future__ import annotations
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from scheduler.registry.engine import connect
+from scheduler.registry.migrate import config, downgrade, upgrade
+from scheduler.registry.tables import Base
+
+
+def test_there_is_one_head():
+    assert len(ScriptDirectory.from_config(config("sqlite://")).get_heads()) == 1
+
+
+def test_up_down_and_up_again(database_url):
+    upgrade(database_url)
+    engine = connect(database_url)
+    assert set(inspect(engine).get_table_names()) == {*Base.metadata.tables, "alembic_version"}
+    downgrade(database_url, "base")
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version", "sqlite_sequence"}
+    upgrade(database_url)
+    upgrade(database_url)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM projects")).scalar() == 0
+    engine.dispose()
+
+
+def test_each_revision_goes_down_by_itself(database_url):
+    script = ScriptDirectory.from_config(config(database_url))
+    revisions = [revision.revision for revision in script.walk_revisions()]
+    upgrade(database_url)
+    for below in [*revisions[1:], "base"]:
+        downgrade(database_url, below)
+    for revision in reversed(revisions):
+        upgrade(database_url, revision)
+
+
+def test_the_tables_match_the_schema(database_url):
+    upgrade(database_url)
+    engine = connect(database_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()

@@ -1,0 +1,202 @@
+"""Any interleaving of submissions, deliveries, deaths and cancels: every job ends, once, in a true state.
+
+Seeded random walks over the real registry (SQLite), each followed by a calm in which one healthy worker finishes
+what is left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+import onnx
+import pytest
+from farmhand import Farmhand, let_leases_end, me, push, skip_backoff, submit, tick
+from sqlalchemy import func, select
+
+from enginehouse.errors import AttemptStale, Conflict, ConversionFailed
+from enginehouse.states import ENDED, JOB_ENDED, AttemptState, BuildState, JobState, job_state
+from enginehouse.work import Claim
+from scheduler import jobs, tokens
+from scheduler.farm import Farm
+from scheduler.registry.migrate import upgrade
+from scheduler.registry.tables import Artifact, Attempt, Build, EventRow, Job, OutboxRow
+from scheduler.settings import Settings
+
+MODEL = (Path(onnx.__file__).parent / "backend/test/data/pytorch-converted/test_Linear/model.onnx").read_bytes()
+
+
+STEPS = 120
+WEIGHTS = {
+    "submit": 4,
+    "round": 2,
+    "deliver": 3,
+    "work": 6,
+    "overtaken": 2,
+    "answer": 8,
+    "cancel": 1,
+    "reboot": 1,
+    "silence": 1,
+    "beat": 2,
+}
+
+
+class Walk:
+    """Workers and clients doing anything at any time."""
+
+    def __init__(self, folder: Path, seed: int):
+        self.random = random.Random(seed)
+        url = f"sqlite:///{folder / 'db'}"
+        upgrade(url)
+        self.farm = Farm(Settings(data_dir=folder, database_url=url, secret_key="k" * 32))
+        self.farm.broker.send = lambda *_, **__: False
+        tokens.bootstrap(self.farm)
+        self.model = push(self.farm, MODEL)
+        self.boots = 0
+        self.jobs: list[str] = []
+        self.claims: list[tuple[Farmhand, Claim]] = []
+        self.hands = [self._boot("one"), self._boot("two")]
+
+    def _boot(self, name: str) -> Farmhand:
+        self.boots += 1
+        return Farmhand(self.farm, name, f"boot-{self.boots:04}", slots=2)
+
+    def step(self):
+        (name,) = self.random.choices(list(WEIGHTS), WEIGHTS.values())
+        getattr(self, name)()
+        self.the_registry_is_consistent()
+
+    def _who(self) -> int:
+        return self.random.randrange(2)
+
+    def submit(self):
+        targets = ["openvino:fp32", "openvino:fp16"][: self.random.randint(1, 2)]
+        self.jobs.append(submit(self.farm, self.model, *targets, seed=self.random.randrange(3)).id)
+
+    def round(self):
+        tick(self.farm)
+
+    def deliver(self, who=None, newest=None):
+        """A message arrives: the newest, or any old one again."""
+        who = self._who() if who is None else who
+        newest = self.random.random() < 0.5 if newest is None else newest
+        with self.farm.read() as session:
+            rows = session.scalars(select(OutboxRow).order_by(OutboxRow.id.desc() if newest else OutboxRow.id)).all()
+        if rows:
+            try:
+                claim = self.hands[who].claim(rows[0].body["build"])
+            except AttemptStale:
+                return
+            self.claims.append((self.hands[who], claim))
+
+    def answer(self):
+        """Some claim, perhaps a stale one, is answered."""
+        if not self.claims:
+            return
+        how = self.random.choice(["complete", "complete", "crash", "refuse", "release", "cancelled"])
+        hand, claim = self.random.choice(self.claims[-6:])
+        before = self._build(claim.build)
+        current = before.fence == claim.fence and before.state in {BuildState.RUNNING, BuildState.CANCELLING}
+        try:
+            if how == "complete":
+                hand.complete(claim, hashlib.sha256(claim.recipe.model_dump_json().encode()).digest())
+            elif how == "crash":
+                hand.fail(claim)
+            elif how == "refuse":
+                hand.fail(claim, ConversionFailed("no").failure())
+            else:
+                hand.fail(claim, released=how == "release", cancelled=how == "cancelled")
+        except (AttemptStale, Conflict):
+            assert not (current and before.state == BuildState.RUNNING), "the holder was refused"
+        else:
+            after = self._build(claim.build)
+            assert current or (before.state, before.fence) == (after.state, after.fence), "a stale answer was taken"
+
+    def _build(self, build: str) -> Build:
+        with self.farm.read() as session:
+            return session.get_one(Build, build)
+
+    def work(self, who=None):
+        """The usual way: a round, and its newest message arrives."""
+        who = self._who() if who is None else who
+        self.round()
+        self.deliver(who, newest=True)
+
+    def overtaken(self):
+        """A worker falls silent, and another one gets the build while the first still holds it."""
+        who = self._who()
+        self.work(who)
+        self.silence()
+        self.beat(1 - who)
+        self.work(1 - who)
+
+    def cancel(self):
+        if self.jobs:
+            jobs.cancel(self.farm, me(self.farm), self.random.choice(self.jobs))
+
+    def reboot(self):
+        who = self._who()
+        self.hands[who] = self._boot(["one", "two"][who])
+
+    def silence(self):
+        let_leases_end(self.farm)
+
+    def beat(self, who=None):
+        who = self._who() if who is None else who
+        self.hands[who].beat(*[claim for hand, claim in self.claims if hand is self.hands[who]])
+
+    def the_registry_is_consistent(self):
+        with self.farm.read() as session:
+            live = [AttemptState.DISPATCHED.value, AttemptState.RUNNING.value]
+            for build in session.scalars(select(Build)):
+                mine = (Attempt.build_id == build.id) & Attempt.state.in_(live)
+                current = session.scalar(select(func.count()).select_from(Attempt).where(mine))
+                moving = build.state in {BuildState.DISPATCHED, BuildState.RUNNING, BuildState.CANCELLING}
+                assert current == (1 if moving else 0), (build.state, current)
+                assert (build.ended is not None) == (build.state in ENDED)
+                assert build.artifact_id is not None or build.state != BuildState.SUCCEEDED
+                assert build.joined_to is None or build.state == BuildState.WAITING
+                assert 0 <= build.tries <= self.farm.settings.max_attempts
+            for job in session.scalars(select(Job)):
+                states = session.scalars(select(Build.state).where(Build.job_id == job.id))
+                assert job.state == job_state([BuildState(state) for state in states])
+
+    def calm(self):
+        hand = self._boot("calm")
+        for _ in range(200):
+            let_leases_end(self.farm)
+            hand.beat()
+            skip_backoff(self.farm)
+            tick(self.farm)
+            with self.farm.read() as session:
+                sent = session.scalars(select(Build.id).where(Build.state == BuildState.DISPATCHED.value)).all()
+                left = session.scalar(select(func.count()).select_from(Job).where(Job.state.not_in(list(JOB_ENDED))))
+            for build in sent:
+                hand.complete(hand.claim(build), build.encode())
+            if not left:
+                break
+
+    def all_ended(self):
+        with self.farm.read() as session:
+            for job in session.scalars(select(Job)):
+                assert JobState(job.state) in JOB_ENDED, job.state
+                ended = [f"job.{state}" for state in JOB_ENDED]
+                mine = (EventRow.job_id == job.id) & EventRow.kind.in_(ended)
+                assert session.scalar(select(func.count()).select_from(EventRow).where(mine)) == 1
+            for build in session.scalars(select(Build)):
+                assert build.state in ENDED
+                won = (Attempt.build_id == build.id) & (Attempt.state == AttemptState.SUCCEEDED.value)
+                assert (session.scalar(select(func.count()).select_from(Attempt).where(won)) or 0) <= 1
+            keys = session.execute(select(Artifact.cache_key, func.count()).group_by(Artifact.cache_key)).all()
+            assert all(count == 1 for _, count in keys), "the same thing was built twice"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_job_ends_once_whatever_happens(tmp_path, seed):
+    walk = Walk(tmp_path, seed)
+    for _ in range(STEPS):
+        walk.step()
+    walk.calm()
+    walk.all_ended()
+    walk.farm.dispose()

@@ -1,0 +1,56 @@
+"""Targets: the short form, there and back, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from enginehouse.errors import TargetError, UnknownPrecision
+from enginehouse.request import JobRequest
+from enginehouse.targets import Precision, Target, parse_target
+
+names = st.from_regex(r"[a-z][a-z0-9_-]{0,20}", fullmatch=True)
+tags = st.from_regex(r"[a-z0-9][a-z0-9_.-]{0,20}", fullmatch=True)
+
+
+@given(names, st.sampled_from(list(Precision)), st.sets(tags, max_size=4))
+def test_the_short_form_reads_back(backend, precision, required):
+    target = Target(backend=backend, precision=precision, requires=tuple(sorted(required)))
+    assert parse_target(str(target)) == target
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("openvino", TargetError, "BACKEND:PRECISION"),
+        ("", TargetError, "BACKEND:PRECISION"),
+        (":fp16", TargetError, "BACKEND:PRECISION"),
+        ("openvino:fp17", UnknownPrecision, "fp17"),
+        ("openvino:", UnknownPrecision, "fp32"),
+        ("openvino:fp16@", TargetError, "hardware tag"),
+        ("openvino:fp16@a b", TargetError, "hardware tag"),
+        ("open vino:fp16", TargetError, "BACKEND:PRECISION"),
+        ("../x:fp16", TargetError, "BACKEND:PRECISION"),
+    ],
+)
+def test_a_wrong_target_is_explained(text, error, says):
+    with pytest.raises(error, match=says):
+        parse_target(text)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_target_or_an_error_of_ours(text):
+    try:
+        parse_target(text)
+    except TargetError as error:
+        assert error.hint
+
+
+def test_a_request_takes_both_forms_and_says_what_is_wrong():
+    full = {"backend": "openvino", "precision": "fp16", "requires": ["cpu"]}
+    request = JobRequest.model_validate({"model": "a" * 64, "targets": ["openvino:fp16@cpu", full]})
+    assert request.targets[0] == request.targets[1]
+    with pytest.raises(ValidationError, match="fp99"):
+        JobRequest.model_validate({"model": "a" * 64, "targets": ["openvino:fp99"]})

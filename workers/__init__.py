@@ -1,0 +1,1 @@
+"""The hands: sign-on, hardware probe, build children, the pipeline, the backends. No SQL, no Flask."""

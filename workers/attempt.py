@@ -1,0 +1,195 @@
+"""One attempt from the claim to its end: inputs, child, bundle."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from enginehouse.capability import Hardware
+from enginehouse.errors import AttemptStale, EnginehouseError, InternalError, TimeExceeded
+from enginehouse.states import Phase
+from enginehouse.work import Claim, Fail, Held, InputFile
+from workers.backends import get
+from workers.cache import InputCache
+from workers.child.entry import main
+from workers.child.parent import start
+from workers.child.watch import Outcome, Stop, Watch
+from workers.farm_client import FarmClient
+from workers.pipeline.order import Order
+from workers.publish import publish
+from workers.reporter import Reporter
+from workers.settings import WorkerSettings
+
+_FLUSH_S = 30.0
+_SHORT_GRACE_S = 1.0
+_STALE_PATIENCE_S = 3.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every attempt of a worker works with."""
+
+    settings: WorkerSettings
+    client: FarmClient
+    cache: InputCache
+    hardware: Hardware
+    threads: int
+    cores_lock: Path | None
+
+
+@dataclass
+class Attempt:
+    """A claimed attempt. ``stop`` may be called from any thread, at any time."""
+
+    bench: Bench
+    claim: Claim
+    began: float = field(default_factory=time.monotonic)
+    left: list[int] = field(default_factory=list)
+    """processes that could not be killed: the worker must not take more work"""
+    _watch: Watch | None = None
+    _stopped: Stop | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def held(self) -> Held:
+        """What the heartbeat renews."""
+        return Held(build=self.claim.build, fence=self.claim.fence)
+
+    @property
+    def deadline(self) -> float:
+        """When the build's time is up, by the monotonic clock."""
+        return self.began + self.claim.limits.time_s
+
+    def stop(self, reason: Stop) -> None:
+        """End the attempt. The first reason counts."""
+        with self._lock:
+            self._stopped = self._stopped or reason
+            if self._watch is not None:
+                self._watch.stop_for(self._stopped)
+
+    def run(self) -> None:
+        """Do all of it, and tell the farm how it ended. Raises nothing."""
+        folder = f"{self.claim.build}-{self.claim.attempt}-{self.claim.fence}"
+        work = self.bench.settings.scratch_dir / "builds" / folder
+        reporter = Reporter(self.bench.client, self.claim)
+        log = _log.bind(build=self.claim.build, attempt=self.claim.attempt, request_id=self.claim.request_id)
+        log.info("attempt.started", target=str(self.claim.recipe.target))
+        ending: Fail | None
+        try:
+            ending = self._work(work, reporter)
+        except AttemptStale:
+            ending = None
+        except EnginehouseError as error:
+            ending = Fail(fence=self.claim.fence, failure=error.failure())
+        except Exception as error:
+            log.exception("attempt.bug")
+            bug = InternalError(f"{type(error).__name__}: {error}")
+            ending = Fail(fence=self.claim.fence, failure=bug.failure())
+        if self._stopped is Stop.CANCEL:
+            ending = Fail(fence=self.claim.fence, cancelled=True)
+        elif self._stopped is Stop.RELEASE and ending is not None:
+            ending = Fail(fence=self.claim.fence, released=True)
+        elif self._stopped is Stop.DROP:
+            ending = None
+        if ending is not None:
+            reporter.close(_SHORT_GRACE_S if self._stopped else _FLUSH_S)
+            self._tell(ending)
+        reporter.close(0)
+        shutil.rmtree(work, ignore_errors=True)
+        log.info("attempt.ended", seconds=round(time.monotonic() - self.began, 3), outcome=_word(ending, self._stopped))
+
+    def _work(self, work: Path, reporter: Reporter) -> Fail | None:
+        """None: the build is complete."""
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        reporter.phase(Phase.FETCH)
+        order = self._fetch(work, reporter)
+        outcome = self._build(order, reporter)
+        if outcome.failure is not None:
+            return Fail(fence=self.claim.fence, failure=outcome.failure)
+        if outcome.built is None:
+            return Fail(fence=self.claim.fence, cancelled=True)  # stopped: run() says why
+        if time.monotonic() > self.deadline:
+            raise TimeExceeded(f"the build did not end within {self.claim.limits.time_s} s")
+        reporter.phase(Phase.PUBLISH)
+        flush = threading.Thread(target=reporter.close, args=(_FLUSH_S,), daemon=True)
+        flush.start()  # the last lines go while the files do
+        publish(self.bench.client, self.claim, outcome.built, order.bundle)
+        flush.join(_FLUSH_S)
+        return None
+
+    def _fetch(self, work: Path, reporter: Reporter) -> Order:
+        claim, bench = self.claim, self.bench
+        model, *_ = [self._place(file, work / "model" / file.path, reporter) for file in claim.model_files]
+        dataset = claim.dataset_file
+        return Order(
+            recipe=claim.recipe,
+            signature=claim.signature,
+            model=model,
+            dataset=self._place(dataset, work / "dataset.npz", reporter) if dataset else None,
+            dataset_name=claim.dataset_name,
+            work=work,
+            hardware=bench.hardware,
+            threads=bench.threads,
+            cores_lock=bench.cores_lock,
+            benchmark_s=bench.settings.benchmark_s,
+        )
+
+    def _place(self, file: InputFile, target: Path, reporter: Reporter) -> Path:
+        if not target.resolve().is_relative_to(target.parents[len(Path(file.path).parts) - 1].resolve()):
+            raise InternalError(f"the claim's path '{file.path}' leaves the work folder")
+        begin = time.monotonic()
+        fetch = lambda: self.bench.client.download(file.url)  # noqa: E731
+        had = self.bench.cache.place(file.sha256, file.size, target, fetch)
+        how = "had" if had else "fetched"
+        reporter.line(f"{how} {file.path} ({file.size} bytes) in {time.monotonic() - begin:.3f} s")
+        return target
+
+    def _build(self, order: Order, reporter: Reporter) -> Outcome:
+        claim = self.claim
+        limits = claim.limits
+        backend = get(claim.recipe.target.backend)
+        child = start(backend.start_method, main, order.model_dump_json(), limits.memory_mb)
+        watch = Watch(
+            child,
+            deadline=self.deadline,
+            memory_bytes=limits.memory_mb * 2**20,
+            grace_s=self.bench.settings.stop_grace_s,
+            entered=reporter.phase,
+            line=reporter.line,
+        )
+        with self._lock:
+            self._watch = watch
+            if self._stopped is not None:
+                watch.stop_for(self._stopped)
+        outcome = watch.run()
+        with self._lock:
+            self._watch = None
+        if outcome.left:
+            self.left = outcome.left
+            _log.error("attempt.unkillable", build=claim.build, processes=outcome.left)
+        return outcome
+
+    def _tell(self, ending: Fail) -> None:
+        patience = _STALE_PATIENCE_S if self._stopped is Stop.RELEASE else 60.0
+        try:
+            self.bench.client.fail(self.claim.build, ending, self.claim.request_id, patience)
+        except AttemptStale:  # somebody else's by now
+            return
+        except EnginehouseError as error:
+            _log.warning("attempt.untold", build=self.claim.build, code=error.code, detail=error.detail)
+
+
+def _word(ending: Fail | None, stopped: Stop | None) -> str:
+    if stopped is not None:
+        return stopped.value
+    if ending is None:
+        return "complete"
+    return ending.failure.code if ending.failure else "ended"

@@ -1,0 +1,209 @@
+"""What a backend is. The base class checks and calls the ``_impl`` that a backend writes.
+
+A backend is a folder: ``__init__.py`` declares it, ``convert.py`` turns the source model into files,
+``run.py`` loads them again and runs them, ``explain.py`` tells what the runtime made of them.
+"""
+
+# ruff: noqa: ARG002 - every backend has the interface of the base class, whether it needs an argument or not
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from enginehouse.capability import Capability
+from enginehouse.errors import (
+    BuildError,
+    CompileFailed,
+    ConversionFailed,
+    EnginehouseError,
+    InvalidOption,
+    MemoryExceeded,
+    UnknownPrecision,
+    UnsupportedFormat,
+)
+from enginehouse.report import Layer
+from enginehouse.signature import ModelSignature
+from enginehouse.targets import Precision, Target
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+
+_OUT_OF_MEMORY = re.compile(r"bad_?alloc|bad allocation|cannot allocate memory|failed to allocate|out of memory", re.I)
+
+
+class Options(BaseModel):
+    """A target's options. A subclass per backend; a field that is not there is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The model as it was uploaded: its main file, and what the farm knows of it."""
+
+    path: Path
+    signature: ModelSignature
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Files in the bundle's folder. ``entry`` is what the runtime loads."""
+
+    folder: Path
+    entry: str
+    files: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The entry's place on disk."""
+        return self.folder / self.entry
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a session is loaded: number of threads, and whether each layer is timed."""
+
+    threads: int
+    profiling: bool = False
+
+
+class Session(ABC):
+    """A loaded model, ready to run."""
+
+    @abstractmethod
+    def run(self, feeds: Arrays) -> dict[str, Array]:
+        """One inference: input name to array in, output name to array out."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The runtime settings that change speed or numbers, read back from the runtime where it tells them."""
+
+
+class Backend(ABC):
+    """A toolchain. Instances hold no state; every method may be called in a child process of its own."""
+
+    name: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    """distributions whose versions make up the toolchain"""
+    modules: ClassVar[tuple[str, ...]]
+    """what must import for the backend to be offered; loaded once in the warm parent"""
+    precisions: ClassVar[tuple[Precision, ...]]
+    formats: ClassVar[tuple[str, ...]]
+    options: ClassVar[type[Options]] = Options
+    tags: ClassVar[tuple[str, ...]] = ("cpu",)
+    start_method: ClassVar[Literal["fork", "exec"]] = "fork"
+    """'fork' from the warm parent, or 'exec' afresh (CUDA does not survive a fork)"""
+
+    # -- declared -----------------------------------------------------------------------------
+
+    def toolchain(self) -> dict[str, str]:
+        """Package to version, without importing any of them. Raises importlib.metadata.PackageNotFoundError."""
+        return {package: importlib.metadata.version(package) for package in self.packages}
+
+    def capability(self) -> Capability:
+        """What a worker with this toolchain announces."""
+        return Capability(
+            backend=self.name,
+            toolchain=self.toolchain(),
+            precisions=list(self.precisions),
+            formats=list(self.formats),
+            options_schema=self.options.model_json_schema(),
+            tags=list(self.tags),
+        )
+
+    # -- checked, then done by the backend ----------------------------------------------------
+
+    def check(self, target: Target, model_format: str) -> Options:
+        """The target's options, or UnknownPrecision, UnsupportedFormat, InvalidOption."""
+        if target.precision not in self.precisions:
+            known = ", ".join(self.precisions)
+            raise UnknownPrecision(f"{self.name} offers {known}, not {target.precision}", precision=target.precision)
+        if model_format not in self.formats:
+            known = ", ".join(self.formats)
+            raise UnsupportedFormat(f"{self.name} reads {known}, not {model_format}", format=model_format)
+        try:
+            return self.options.model_validate(target.options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise InvalidOption(f"{self.name}, option '{name}': {first['msg']}", option=name) from None
+
+    def read(self, source: Source, options: Options, work: Path) -> object:
+        """The toolchain's own form of the source model. Raises UnsupportedOperator, ConversionFailed."""
+        with self._errors(ConversionFailed, source):
+            return self._read_impl(source, options, work)
+
+    def prepare(self, source: Source, model: object, precision: Precision, options: Options, work: Path) -> object:
+        """The model in the precision that was asked for. Raises ConversionFailed."""
+        with self._errors(ConversionFailed, source):
+            return self._prepare_impl(model, precision, options, work)
+
+    def save(self, source: Source, model: object, precision: Precision, folder: Path) -> Saved:
+        """Write the files that the runtime loads. Raises ConversionFailed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._errors(ConversionFailed, source):
+            return self._save_impl(model, precision, folder)
+
+    def load(self, saved: Saved, options: Options, setting: Setting) -> Session:
+        """Compile the files for this machine. Raises CompileFailed."""
+        with self._errors(CompileFailed, None):
+            return self._load_impl(saved, options, setting)
+
+    def explain(self, source: Source, saved: Saved, options: Options, threads: int, feeds: Arrays) -> list[Layer]:
+        """The executed layers, with times from a few profiled inferences. Raises CompileFailed."""
+        with self._errors(CompileFailed, source):
+            return self._explain_impl(source, saved, options, threads, feeds)
+
+    @contextmanager
+    def _errors(self, otherwise: type[BuildError], source: Source | None) -> Iterator[None]:
+        try:
+            yield
+        except (EnginehouseError, MemoryError):
+            raise
+        except Exception as error:
+            if _OUT_OF_MEMORY.search(str(error)):
+                raise MemoryExceeded(f"{self.name}: {first_line(error)}") from error
+            raise self._error_impl(error, otherwise, source) from error
+
+    # -- what a backend writes ----------------------------------------------------------------
+
+    @abstractmethod
+    def _read_impl(self, source: Source, options: Any, work: Path) -> Any: ...
+
+    @abstractmethod
+    def _prepare_impl(self, model: Any, precision: Precision, options: Any, work: Path) -> Any: ...
+
+    @abstractmethod
+    def _save_impl(self, model: Any, precision: Precision, folder: Path) -> Saved: ...
+
+    @abstractmethod
+    def _load_impl(self, saved: Saved, options: Any, setting: Setting) -> Session: ...
+
+    @abstractmethod
+    def _explain_impl(self, source: Source, saved: Saved, options: Any, threads: int, feeds: Arrays) -> list[Layer]: ...
+
+    def _error_impl(self, error: Exception, otherwise: type[BuildError], source: Source | None) -> BuildError:
+        """The toolchain's exception as one of ours. A backend that can name the operator overrides it."""
+        return otherwise(f"{self.name}: {first_line(error)}")
+
+
+def first_line(error: BaseException, limit: int = 400) -> str:
+    """An exception's first line that says something, cut."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:limit]
+
+
+def as_fed(array: Array) -> Array:
+    """Contiguous, and an array of rank 0 where NumPy would make a scalar."""
+    return np.ascontiguousarray(array).reshape(array.shape)

@@ -1,0 +1,75 @@
+"""ONNX Runtime: ONNX in, an offline-optimised ONNX out, run on the CPU execution provider."""
+
+# ruff: noqa: ARG002 - every backend has the interface of the base class, whether it needs an argument or not
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from enginehouse.errors import BuildError
+from enginehouse.report import Layer
+from enginehouse.targets import Precision
+from workers.backends.base import Arrays, Backend, Options, Saved, Session, Setting, Source
+
+Level = Literal["basic", "extended", "all"]
+
+
+class OnnxRuntimeOptions(Options):
+    """How far the graph is optimised offline, and how it is run."""
+
+    level: Level = Field(
+        default="extended",
+        description="offline graph optimisation; 'all' adds memory layouts that are bound to the CPU it is built on",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, le=1024, description="intra-operator threads, also the baseline's; default: physical cores"
+    )
+
+
+class OnnxRuntime(Backend):
+    """fp16 holds weights and activations in half precision behind float32 inputs and outputs."""
+
+    name = "onnxruntime"
+    packages = ("onnxruntime", "onnx")
+    modules = ("onnxruntime", "onnx")
+    precisions = (Precision.FP32, Precision.FP16)
+    formats = ("onnx",)
+    options = OnnxRuntimeOptions
+
+    def _read_impl(self, source: Source, options: OnnxRuntimeOptions, work: Path) -> Any:
+        from workers.backends.onnxruntime.convert import read
+
+        return read(source, options.level, work)
+
+    def _prepare_impl(self, model: Any, precision: Precision, options: OnnxRuntimeOptions, work: Path) -> Any:
+        from workers.backends.onnxruntime.convert import prepare
+
+        return prepare(model, precision)
+
+    def _save_impl(self, model: Any, precision: Precision, folder: Path) -> Saved:
+        from workers.backends.onnxruntime.convert import save
+
+        return save(model, folder)
+
+    def _load_impl(self, saved: Saved, options: OnnxRuntimeOptions, setting: Setting) -> Session:
+        from workers.backends.onnxruntime.run import OnnxRuntimeSession
+
+        return OnnxRuntimeSession(saved.path, setting, optimise=options.level != "all")
+
+    def _explain_impl(
+        self, source: Source, saved: Saved, options: OnnxRuntimeOptions, threads: int, feeds: Arrays
+    ) -> list[Layer]:
+        from workers.backends.onnxruntime.explain import layers
+
+        return layers(source.path, saved.path, threads, options.level != "all", feeds)
+
+    def _error_impl(self, error: Exception, otherwise: type[BuildError], source: Source | None) -> BuildError:
+        from workers.backends.onnxruntime.convert import named
+
+        return named(error, otherwise)
+
+
+BACKEND = OnnxRuntime()

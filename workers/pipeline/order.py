@@ -1,0 +1,33 @@
+"""All that a build's child is told. It crosses to the child as JSON and holds no secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from enginehouse.capability import Hardware
+from enginehouse.request import Recipe
+from enginehouse.signature import ModelSignature
+
+
+class Order(BaseModel):
+    """One build: what to make, of what, where, on which machine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipe: Recipe
+    signature: ModelSignature
+    model: Path = Field(description="the model's main file; its external data lies beside it")
+    dataset: Path | None = None
+    dataset_name: str | None = None
+    work: Path = Field(description="the build's own folder; the bundle is written to its 'bundle'")
+    hardware: Hardware
+    threads: int = Field(ge=1, description="threads of every inference, where the target does not say")
+    cores_lock: Path | None = Field(default=None, description="file that a benchmark locks to have the cores alone")
+    benchmark_s: float = Field(default=3.0, gt=0, description="time for all timed inferences of a benchmark")
+
+    @property
+    def bundle(self) -> Path:
+        """Where the files of the bundle go."""
+        return self.work / "bundle"

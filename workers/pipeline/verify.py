@@ -1,0 +1,221 @@
+"""Verification: the artifact's outputs against the source model's, on the same inputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from enginehouse.errors import CompileFailed, EnginehouseError, ReferenceFailed
+from enginehouse.report import OutputVerification, Verification
+from workers.backends.base import Array, Source, first_line
+from workers.pipeline.compare import Comparison, Tolerance, tolerance
+from workers.pipeline.conditioning import movement
+from workers.pipeline.consumers import uses
+from workers.pipeline.dataset import read_samples
+from workers.pipeline.inputs import generate
+from workers.pipeline.order import Order
+from workers.pipeline.shapes import Shapes, candidates, unknowns
+from workers.pipeline.sides import Side
+from workers.pipeline.source import load_tables
+
+_SAMPLES = 4
+_SAMPLES_AT_OTHER_SHAPE = 2
+_SEARCH_S = 30.0
+_SLOW_S = 5.0
+
+
+@dataclass
+class Cases:
+    """Inputs and what the source model makes of them. The first case has the shapes that are reported and timed."""
+
+    origin: str
+    seed: int | None
+    reference: str
+    feeds: list[dict[str, Array]] = field(default_factory=list)
+    outputs: list[dict[str, Array]] = field(default_factory=list)
+
+    def add(self, feeds: dict[str, Array], outputs: dict[str, Array]) -> None:
+        """Keep one case."""
+        self.feeds.append(feeds)
+        self.outputs.append(outputs)
+
+    @property
+    def shapes(self) -> dict[str, list[int]]:
+        """The first case's shapes."""
+        return {name: list(array.shape) for name, array in self.feeds[0].items()}
+
+
+def prepare_cases(order: Order, reference: Side) -> Cases:
+    """Inputs from the dataset, else seeded, with the reference's outputs. Raises ReferenceFailed, DatasetMismatch."""
+    if order.dataset is not None:
+        return _from_dataset(order, reference)
+    return _seeded(order, reference)
+
+
+def verify(order: Order, cases: Cases, artifact: Side) -> Verification:
+    """Run the artifact on every case and compare. Disagreement is reported, not raised."""
+    bound = tolerance(order.recipe.target.precision)
+    found: dict[str, Comparison] = {}
+    for feeds, expected in zip(cases.feeds, cases.outputs, strict=True):
+        try:
+            outputs = _arrays(artifact.run(feeds))
+        except Exception as error:  # the source model runs on these: that the artifact does not is a result
+            if not found:
+                raise CompileFailed(f"the artifact does not run on {_sizes(feeds)}: {first_line(error)}") from error
+            print(f"the artifact does not run on {_sizes(feeds)}: {first_line(error)}", flush=True)  # noqa: T201
+            outputs = {}
+        for name, true in expected.items():
+            comparison = found.setdefault(name, Comparison(name))
+            comparison.add(outputs.get(name), true)
+    outputs_found = _verdicts(order, cases, list(found.values()), bound)
+    return Verification(
+        reference=cases.reference,
+        inputs=cases.origin,
+        seed=cases.seed,
+        samples=len(cases.feeds),
+        shapes=cases.shapes,
+        tolerance=bound.as_dict(),
+        outputs=outputs_found,
+        agrees=all(output.agrees for output in outputs_found),
+    )
+
+
+def _verdicts(order: Order, cases: Cases, compared: list[Comparison], bound: Tolerance) -> list[OutputVerification]:
+    """Each output's verdict; beside one that disagrees, how far the source model itself moves."""
+    verdicts = [comparison.verdict(bound) for comparison in compared]
+    for comparison, verdict in zip(compared, verdicts, strict=True):
+        _print(comparison, verdict)
+    if all(verdict.agrees for verdict in verdicts) or any(one.differs for one in compared):
+        return verdicts
+    source = Source(order.model, order.signature)
+    moved = movement(source, order.recipe.target.precision, cases.feeds, cases.outputs, order.work)
+    for verdict in verdicts:
+        own = moved.get(verdict.name)
+        if not verdict.agrees and own is not None and not own.verdict(bound).agrees:
+            verdict.note = (
+                "the source model is ill-conditioned here: its own output is outside the tolerance "
+                f"(moves by {own.max_abs:.3g}, cosine {own.cosine:.6f}) when its weights are rounded"
+            )
+            print(f"output {verdict.name}: {verdict.note}", flush=True)  # noqa: T201 - standard output is the log
+    return verdicts
+
+
+def _from_dataset(order: Order, reference: Side) -> Cases:
+    assert order.dataset is not None
+    cases = Cases(f"dataset {order.dataset_name or order.recipe.dataset}", None, reference.name)
+    for index, feeds in enumerate(read_samples(order.dataset, order.signature.inputs)):
+        try:
+            cases.add(feeds, _outputs(reference, feeds))
+        except Exception as error:
+            raise ReferenceFailed(f"the source model fails on sample {index}: {first_line(error)}") from error
+    return cases
+
+
+def _seeded(order: Order, reference: Side) -> Cases:
+    recipe, inputs = order.recipe, order.signature.inputs
+    used = uses(load_tables(order.model))
+    cases = Cases("seeded", recipe.seed, reference.name)
+
+    def attempt(shapes: Shapes, sample: int) -> None:
+        feeds = generate(inputs, shapes, used, recipe.seed, sample)
+        cases.add(feeds, _outputs(reference, feeds))
+
+    begin = time.monotonic()
+    refusals: list[str] = []
+    tried = 0
+    for shapes in candidates(inputs, recipe.shapes):
+        tried += 1
+        try:
+            attempt(shapes, 0)
+        except (EnginehouseError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a shape makes the source model raise, the next is tried
+            refusals.append(f"{_text(shapes)}: {first_line(error)}")
+            if time.monotonic() - begin > _SEARCH_S:
+                break
+            continue
+        break
+    if not cases.feeds:
+        raise ReferenceFailed(
+            f"ONNX Runtime runs the source model with none of {tried} shapes; the first: {refusals[0]}",
+            shapes={spec.name: spec.shape for spec in inputs},
+        )
+    first = {name: array.shape for name, array in cases.feeds[0].items()}
+    begin = time.monotonic()
+    for sample in range(1, _SAMPLES):
+        try:
+            attempt(first, sample)
+        except Exception as error:
+            if isinstance(error, (EnginehouseError, MemoryError)):
+                raise
+            raise ReferenceFailed(f"the source model fails on seeded sample {sample}: {first_line(error)}") from error
+        if time.monotonic() - begin > _SLOW_S:
+            return cases
+    if unknowns(inputs):
+        _other_shape(order, first, attempt)
+    return cases
+
+
+def _other_shape(order: Order, first: Shapes, attempt: Callable[[Shapes, int], None]) -> None:
+    """Cases at a second shape, where the source model takes one: another size, another batch, or both."""
+    inputs, given = order.signature.inputs, order.recipe.shapes
+    others = [shapes for batch in (2, 1) for shapes in islice(candidates(inputs, given, batch), 4) if shapes != first]
+    for shapes in others:
+        if _volume(shapes) > 4 * _volume(first):
+            continue
+        try:
+            for sample in range(_SAMPLES_AT_OTHER_SHAPE):
+                attempt(shapes, _SAMPLES + sample)
+        except Exception as error:
+            if isinstance(error, (EnginehouseError, MemoryError)):
+                raise
+            continue
+        print(f"verified at a second shape too: {_text(shapes)}", flush=True)  # noqa: T201
+        return
+
+
+def _volume(shapes: Shapes) -> int:
+    return sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def _outputs(reference: Side, feeds: dict[str, Array]) -> dict[str, Array]:
+    outputs = reference.run(feeds)
+    arrays = _arrays(outputs)
+    odd = [name for name in outputs if not any(key.split("[")[0] == name.split("[")[0] for key in arrays)]
+    if odd:
+        raise ReferenceFailed(f"output '{odd[0]}' is not a tensor of numbers", outputs=odd)
+    return arrays
+
+
+def _arrays(outputs: Mapping[str, Any]) -> dict[str, Array]:
+    """The outputs that are arrays; a sequence of arrays counts element by element."""
+    found: dict[str, Array] = {}
+    for name, value in outputs.items():
+        if isinstance(value, np.ndarray):
+            found[name] = value
+        elif isinstance(value, Sequence):
+            found.update({f"{name}[{i}]": one for i, one in enumerate(value) if isinstance(one, np.ndarray)})
+    return found
+
+
+def _sizes(feeds: dict[str, Array]) -> str:
+    return _text({name: array.shape for name, array in feeds.items()})
+
+
+def _text(shapes: Shapes) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+
+
+def _print(comparison: Comparison, verdict: OutputVerification) -> None:
+    text = f"output {verdict.name}: "
+    if verdict.max_abs_error is not None:
+        text += f"max abs error {verdict.max_abs_error:.3g}, cosine {verdict.cosine:.6f}"
+    elif verdict.equal_share is not None:
+        text += f"equal share {verdict.equal_share:.4f}"
+    text += f" ({'agrees' if verdict.agrees else 'DISAGREES'}{': ' + comparison.differs if comparison.differs else ''})"
+    print(text, flush=True)  # noqa: T201
