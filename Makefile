@@ -63,13 +63,15 @@ clean: ## remove what the commands made here: environment, demo farm, artifacts,
 # --- set-up ---------------------------------------------------------------------------------
 
 $(STAMPS)/base: EXTRAS := server,worker,embedded
-$(STAMPS)/test: EXTRAS := server,worker,embedded,test
+$(STAMPS)/test: EXTRAS := server,worker,toolchains,embedded,test
 $(STAMPS)/lint: EXTRAS := server,worker,embedded,lint
 
-$(STAMPS)/base $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: pyproject.toml constraints.txt | $(PY)
+$(STAMPS)/base $(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: pyproject.toml constraints.txt requirements-toolchains.txt | $(PY)
 	@echo "Installing [$(EXTRAS)] into $(VENV) …"
 	@$(LOCK) $(PY) -m pip install --quiet --disable-pip-version-check --no-input \
 		--constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@case '$(EXTRAS)' in *toolchains*) $(LOCK) $(PY) -m pip install --quiet --disable-pip-version-check --no-input \
+		--no-deps --requirement requirements-toolchains.txt;; esac
 	@mkdir -p $(STAMPS) && touch $@
 
 $(PY):

@@ -39,3 +39,4 @@ class Capability(BaseModel):
     formats: list[str] = Field(description="model formats that it takes", examples=[["onnx"]])
     options_schema: dict[str, Any] = Field(description="JSON schema of the target's options")
     tags: list[str] = Field(default_factory=list, description="hardware tags without which it does not run")
+    bounds: bool = Field(default=False, description="dynamic dimensions need shapes or profiles")

@@ -214,6 +214,33 @@ class UnsupportedFormat(TargetError):
     title = "The backend does not take this model format"
 
 
+class DatasetRequired(TargetError):
+    """A precision that is calibrated, without samples to calibrate with."""
+
+    code = "target.dataset_required"
+    title = "This precision needs a dataset"
+    advice = (
+        "Push samples ('enginehouse dataset push') and name them in the job; or set the option calibration=generated, "
+        "which the report will say."
+    )
+
+
+class InvalidShapes(RequestError):
+    """Shapes or profiles that the model does not take."""
+
+    code = "request.invalid_shapes"
+    title = "The shapes do not fit the model"
+    advice = "'enginehouse model inspect' shows each input's shape; give full shapes, with min ≤ opt ≤ max in profiles."
+
+
+class BoundsRequired(RequestError):
+    """Dynamic dimensions without bounds, for a backend that needs them."""
+
+    code = "target.bounds_required"
+    title = "The backend needs bounds for dynamic dimensions"
+    advice = "Give 'shapes', 'profiles' (min, opt, max per input) or 'observed_shapes' for the named dimensions."
+
+
 # --- uploads, models, datasets ----------------------------------------------------------------
 
 
@@ -251,6 +278,14 @@ class ModelFormatUnsupported(ModelUnreadable):
     advice = "Export the model to ONNX, for example with torch.onnx.export(..., dynamo=True)."
 
 
+class ModelExecutesCode(ModelFormatUnsupported):
+    """A file that runs its author's code when it is loaded."""
+
+    code = "model.executes_code"
+    title = "Loading the model would run code from it"
+    advice = "Save it in a form that holds a graph only: torch.export.save(), a .keras file without Lambda, or ONNX."
+
+
 class ExternalDataOutside(ModelUnreadable):
     """External data that points outside the upload."""
 
@@ -281,6 +316,22 @@ class DatasetMismatch(RequestError):
     code = "dataset.mismatch"
     title = "The dataset does not fit the model"
     advice = "Name each array after a model input; array[i] is one sample in the input's full shape."
+
+
+class DatasetNotFinite(DatasetUnreadable):
+    """NaN or Inf among the samples."""
+
+    code = "dataset.not_finite"
+    title = "The dataset holds NaN or Inf"
+    advice = "Remove the named samples; ranges and comparisons over them say nothing."
+
+
+class DatasetTooSmall(RequestError):
+    """Too few samples to calibrate with."""
+
+    code = "dataset.too_small"
+    title = "The dataset has too few samples"
+    advice = "Calibrate with a few dozen to a few hundred samples that look like those of production."
 
 
 # --- builds ----------------------------------------------------------------------------------
@@ -317,6 +368,30 @@ class CompileFailed(BuildError):
 
     code = "build.compile_failed"
     title = "The converted model could not be compiled"
+
+
+class CalibrationFailed(BuildError):
+    """The toolchain could not derive ranges from the samples."""
+
+    code = "build.calibration_failed"
+    title = "Calibration failed"
+    advice = "Look at the named tensor's range over the dataset; exclude the node, or choose a higher precision."
+
+
+class PrecisionNotKept(BuildError):
+    """What was built does not have the precision, compatibility or inputs that were asked for."""
+
+    code = "build.precision_not_kept"
+    title = "The toolchain built something else than was asked for"
+    advice = "The message names the difference; the toolchain's version decides what it can keep."
+
+
+class IntermediateDisagrees(BuildError):
+    """The model that was converted on the way to the toolchain no longer computes what the source model does."""
+
+    code = "build.intermediate_disagrees"
+    title = "The intermediate model disagrees with the source model"
+    advice = "Export the model to ONNX yourself and compare, or choose a backend that reads the format directly."
 
 
 class ReferenceFailed(BuildError):

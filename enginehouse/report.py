@@ -79,8 +79,33 @@ class Layer(BaseModel):
     name: str
     type: str
     precision: str = ""
-    fused: list[str] = Field(default_factory=list, description="names of the source layers that it stands for")
+    fused: list[str] = Field(default_factory=list, description="names of the source nodes that it stands for")
     time_us: float | None = None
+    share: float | None = Field(default=None, description="of the time of all layers, 0 to 1")
+
+
+class Calibration(BaseModel):
+    """Where the ranges of a quantised artifact come from."""
+
+    origin: str = Field(description="'dataset NAME@VERSION', or 'generated': ranges of made-up inputs prove nothing")
+    samples: int
+    method: str = Field(examples=["MinMax"])
+
+
+class PrunedLayer(BaseModel):
+    """One weight tensor that was pruned."""
+
+    name: str
+    zeroed: float = Field(description="share of its weights that are zero now, 0 to 1")
+
+
+class Pruning(BaseModel):
+    """Weights that were set to zero before anything was compiled."""
+
+    pattern: str = Field(description="'2:4' or 'magnitude'")
+    zeroed: float = Field(description="share of all weights of the model that are zero now, 0 to 1")
+    layers: list[PrunedLayer]
+    skipped: list[str] = Field(default_factory=list, description="weights whose shape the pattern does not fit")
 
 
 class PhaseTiming(BaseModel):
@@ -100,5 +125,16 @@ class Report(BaseModel):
     verification: Verification | None = None
     benchmark: Benchmark | None = None
     layers: list[Layer] = Field(default_factory=list)
+    removed: list[str] = Field(default_factory=list, description="source nodes that no executed layer stands for")
+    route: list[str] = Field(default_factory=list, description="the forms that the model went through")
+    intermediate: Verification | None = Field(
+        default=None, description="the ONNX that the model went through, against the source framework"
+    )
+    calibration: Calibration | None = None
+    pruning: Pruning | None = None
+    kept_float: list[str] = Field(
+        default_factory=list, description="nodes that stayed in float32, or were put back to it, for accuracy"
+    )
+    notes: list[str] = Field(default_factory=list, description="what a reader should know, in sentences")
     environment: dict[str, Any] = Field(default_factory=dict, description="hardware, versions, settings")
     phases: list[PhaseTiming] = Field(default_factory=list)

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from enginehouse.gates import Gates
+from enginehouse.shapes import Profile, Shapes
 from enginehouse.states import Priority
 from enginehouse.targets import Target, TargetLike
 
@@ -38,7 +39,8 @@ class Recipe(BaseModel):
     verify: bool = True
     benchmark: bool = True
     seed: int = 0
-    shapes: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    shapes: Shapes = Field(default_factory=dict)
+    profiles: tuple[Profile, ...] = ()
 
 
 class JobRequest(BaseModel):
@@ -57,7 +59,17 @@ class JobRequest(BaseModel):
     verify: bool = Field(default=True, description="compare with the source model; without it nothing is proven")
     benchmark: bool = Field(default=True, description="time it, interleaved with the baseline")
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the generated inputs, where there is no dataset")
-    shapes: dict[str, tuple[Annotated[int, Field(ge=1)], ...]] = Field(
+    shapes: Shapes = Field(
         default_factory=dict, description="input name to the shape to feed, for inputs with dynamic dimensions"
+    )
+    profiles: list[Profile] = Field(
+        default_factory=list,
+        max_length=16,
+        description="input name to its smallest, usual and largest shape; several where an engine serves several uses",
+    )
+    observed_shapes: list[Shapes] = Field(
+        default_factory=list,
+        max_length=10_000,
+        description="shapes seen in production, from which one profile is derived; instead of 'profiles'",
     )
     name: str = Field(default="", max_length=200, description="for people")

@@ -6,7 +6,10 @@ from pydantic import BaseModel, Field
 
 
 class TensorSpec(BaseModel):
-    """One input or output. A dimension is a size, a symbol (equal symbols are equal sizes) or None (unknown)."""
+    """One input or output. A dimension is a size, a symbol (equal symbols are equal sizes) or None (unknown).
+
+    The shape [None] says that not even the rank is known.
+    """
 
     name: str
     dtype: str = Field(description="NumPy name of the element type", examples=["float32"])
@@ -20,7 +23,7 @@ class TensorSpec(BaseModel):
 class ModelSignature(BaseModel):
     """The inspected signature of a model."""
 
-    format: str = Field(examples=["onnx"])
+    format: str = Field(description="one of enginehouse.formats.Format", examples=["onnx"])
     producer: str = ""
     ir_version: int | None = None
     opsets: dict[str, int] = Field(default_factory=dict, description="operator-set domain to version; '' is ai.onnx")
@@ -28,6 +31,11 @@ class ModelSignature(BaseModel):
     outputs: list[TensorSpec]
     operators: dict[str, int] = Field(default_factory=dict, description="operator type to count, subgraphs included")
     parameters: int = Field(default=0, description="number of weights in the initialisers")
+    flops: int | None = Field(
+        default=None,
+        description="floating-point operations of one inference (2 per multiply-add of convolutions and matrix "
+        "products), dynamic dimensions counted as 1; None where they cannot be derived",
+    )
 
 
 class ModelFile(BaseModel):

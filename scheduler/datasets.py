@@ -56,6 +56,8 @@ def create(farm: Farm, principal: Principal, request: DatasetRequest) -> tuple[D
             version=(newest.version if newest else 0) + 1,
             sha256=request.sha256,
             samples=samples,
+            kind="npz",
+            statistics={},
             inputs=[spec.model_dump(mode="json") for spec in inputs],
             created=now(session),
         )

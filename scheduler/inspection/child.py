@@ -34,9 +34,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
             samples, inputs = read_dataset(Path(request["files"][0][1]), request["max_bytes"])
             return {"samples": samples, "inputs": [spec.model_dump(mode="json") for spec in inputs]}
-        from scheduler.inspection.onnx_model import read_onnx
+        from scheduler.inspection.model import read_model
 
-        signature = read_onnx([(path, Path(local)) for path, local in request["files"]])
+        signature = read_model([(path, Path(local)) for path, local in request["files"]])
         return {"signature": signature.model_dump(mode="json")}
     except EnginehouseError as error:
         return {"failure": error.failure().model_dump(mode="json")}

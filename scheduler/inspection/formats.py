@@ -1,16 +1,21 @@
-"""Which format a file has, by its first bytes; and the way out for those that the farm does not take."""
+"""Which format an upload has, by its bytes; and the way out for those that the farm does not take."""
 
 from __future__ import annotations
 
+import tarfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from enginehouse.errors import ModelFormatUnsupported
+from enginehouse.errors import ModelExecutesCode, ModelFormatUnsupported
+from enginehouse.formats import Format as Taken
 
-_TORCH = "Export the model to ONNX with torch.onnx.export(model, example_inputs, 'model.onnx', dynamo=True)."
-_CODE = "Loading it runs code from the file, so the farm never does. " + _TORCH
-_TENSORFLOW = "Convert the model to ONNX with 'python -m tf2onnx.convert'."
+_TORCH = (
+    "Export the model: torch.export.save(torch.export.export(model, example_inputs), 'model.pt2'), "
+    "or torch.onnx.export(model, example_inputs, 'model.onnx', dynamo=True)."
+)
+_TENSORFLOW = "Save the model as .keras (Keras 3), or export it as a SavedModel."
 _UNPACK = "Unpack it, and push the .onnx file (its external data is taken along from the same folder)."
 _ENGINE = "It is a finished engine; push the model that it was built from, as ONNX."
 
@@ -23,12 +28,11 @@ class Format:
     advice: str = ModelFormatUnsupported.advice
 
 
-_PICKLE = Format("Python pickle (PyTorch .pt/.pth)", _CODE)
+_PICKLE = Format("Python pickle (PyTorch .pt/.pth)", _TORCH)
 
 # offset, bytes, format
 _MAGIC: tuple[tuple[int, bytes, Format], ...] = (
     (0, b"\x89HDF\r\n\x1a\n", Format("HDF5 (Keras .h5)", _TENSORFLOW)),
-    (4, b"TFL3", Format("LiteRT (.tflite)", "Convert the model to ONNX with 'python -m tf2onnx.convert --tflite'.")),
     (4, b"ORTM", Format("ONNX Runtime's own (.ort)", "Push the .onnx file that it was made from.")),
     (0, b"GGUF", Format("GGUF")),
     (0, b"ftrt", Format("TensorRT engine", _ENGINE)),
@@ -48,8 +52,7 @@ _MAGIC: tuple[tuple[int, bytes, Format], ...] = (
 # What only the name tells: formats without a magic number. Asked when the bytes are not ONNX.
 _SUFFIXES = {
     ".pb": Format("TensorFlow (.pb)", _TENSORFLOW),
-    ".caffemodel": Format("Caffe"),
-    ".prototxt": Format("Caffe"),
+    ".caffemodel": Format("Caffe weights without their network", "Push the .prototxt with the .caffemodel beside it."),
     ".pdmodel": Format("PaddlePaddle", "Convert the model to ONNX with paddle2onnx."),
     ".pdiparams": Format("PaddlePaddle", "Convert the model to ONNX with paddle2onnx."),
     ".mlmodel": Format("Core ML"),
@@ -58,13 +61,33 @@ _SUFFIXES = {
 }
 
 
-def refuse_foreign(path: Path) -> None:
-    """ModelFormatUnsupported when the first bytes are those of another format than ONNX."""
+_ARCHIVED = 20_000
+"""Members of an archive that are looked at."""
+
+
+def recognise(files: Sequence[tuple[str, Path]]) -> Taken:
+    """The format of an upload (path in it, and where the file lies now; the first is the model).
+
+    What is none of the others is taken for ONNX, whose reader says what is wrong with it.
+    Raises ModelFormatUnsupported or ModelExecutesCode.
+    """
+    name, path = files[0]
     with path.open("rb") as file:
         head = file.read(512)
-    found = _by_magic(head) or (_zip(path) if head[:4] in {b"PK\x03\x04", b"PK\x05\x06"} else None)
+    if PurePosixPath(name).name == "saved_model.pb":
+        return Taken.SAVED_MODEL
+    if head[4:8] == b"TFL3":
+        return Taken.TFLITE
+    if any(other.endswith(".caffemodel") for other, _ in files[1:]):
+        return Taken.CAFFE
+    if head[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:
+        return _zipped(path)
+    if _holds_saved_model(path, head):
+        return Taken.SAVED_MODEL
+    found = _by_magic(head)
     if found:
         raise _refusal(found)
+    return Taken.ONNX
 
 
 def refuse_by_name(name: str) -> None:
@@ -75,8 +98,12 @@ def refuse_by_name(name: str) -> None:
 
 
 def _refusal(found: Format) -> ModelFormatUnsupported:
+    if found is _PICKLE:
+        detail = "the file is a Python pickle, and loading it would run whatever code is in it; the farm never does"
+        return ModelExecutesCode(detail, advice=found.advice, format=found.name)
+    taken = ", ".join(Taken)
     return ModelFormatUnsupported(
-        f"the file is of the format {found.name}; the farm takes ONNX", advice=found.advice, format=found.name
+        f"the file is of the format {found.name}; the farm takes {taken}", advice=found.advice, format=found.name
     )
 
 
@@ -96,25 +123,45 @@ def _by_magic(head: bytes) -> Format | None:
     return None
 
 
-def _zip(path: Path) -> Format:
+def _zipped(path: Path) -> Taken:
+    """The format of a zip archive, by the names in it."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist()[:10_000]]
+            names = [info.filename for info in archive.infolist()[:_ARCHIVED]]
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
-        return Format("zip (broken)", _UNPACK)
+        raise _refusal(Format("zip (broken)", _UNPACK)) from None
     tails = {name.rsplit("/", 1)[-1] for name in names}
+    if "saved_model.pb" in tails:
+        return Taken.SAVED_MODEL
     if any(
         name.endswith(("archive_format", "models/model.json", "serialized_exported_program.json")) for name in names
     ):
-        return Format("torch.export (.pt2)", _TORCH)
+        return Taken.TORCH_EXPORT
     if "constants.pkl" in tails:
-        return Format("TorchScript", _TORCH)
-    if "data.pkl" in tails:
-        return _PICKLE
+        return Taken.TORCHSCRIPT
     if "config.json" in tails and "model.weights.h5" in tails:
-        return Format("Keras (.keras)", _TENSORFLOW)
+        return Taken.KERAS
+    if "data.pkl" in tails:
+        raise _refusal(_PICKLE)
     if names and all(name.endswith(".npy") for name in names):
-        return Format("NumPy arrays (.npz)", "It is data: push it as a dataset, not as a model.")
+        raise _refusal(Format("NumPy arrays (.npz)", "It is data: push it as a dataset, not as a model."))
     if any(name.endswith(".mlmodel") for name in names):
-        return Format("Core ML package")
-    return Format("zip", _UNPACK)
+        raise _refusal(Format("Core ML package"))
+    raise _refusal(Format("zip", _UNPACK))
+
+
+def _holds_saved_model(path: Path, head: bytes) -> bool:
+    """Whether a tar archive (packed or not) holds a SavedModel."""
+    if head[:2] != b"\x1f\x8b" and head[257:262] != b"ustar":
+        return False
+    try:
+        with tarfile.open(path) as archive:
+            for _ in range(_ARCHIVED):
+                member = archive.next()
+                if member is None:
+                    return False
+                if member.name.rsplit("/", 1)[-1] == "saved_model.pb":
+                    return True
+    except (tarfile.TarError, OSError, EOFError):
+        return False
+    return False

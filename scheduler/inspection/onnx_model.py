@@ -16,7 +16,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensor
 from enginehouse.errors import ModelUnreadable, TooLarge
 from enginehouse.signature import ModelSignature, TensorSpec
 from scheduler.inspection.external import check_external, is_external
-from scheduler.inspection.formats import refuse_by_name, refuse_foreign
+from scheduler.inspection.formats import refuse_by_name
 from scheduler.inspection.text import clean
 from scheduler.inspection.wire import truncation
 
@@ -59,13 +59,12 @@ class _Walk:
     sparse: list[SparseTensorProto] = field(default_factory=list)
 
 
-def read_onnx(files: Sequence[tuple[str, Path]]) -> ModelSignature:
+def read(files: Sequence[tuple[str, Path]]) -> ModelSignature:
     """Inspect a model. ``files``: path in the upload and where it lies now; the first is the model itself.
 
     Raises ModelUnreadable or one of its kinds.
     """
     name, path = files[0]
-    refuse_foreign(path)
     sizes = {uploaded: local.stat().st_size for uploaded, local in files}
     if sizes[name] > MAX_PROTOBUF:
         raise TooLarge(

@@ -141,7 +141,9 @@ class Dataset(Base):
     version: Mapped[int]
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
     samples: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(16))
     inputs: Mapped[list[Any]]
+    statistics: Mapped[dict[str, Any]]
     created: Mapped[datetime]
 
 
@@ -220,6 +222,8 @@ class Attempt(Base):
     started: Mapped[datetime | None]
     ended: Mapped[datetime | None]
     failure: Mapped[dict[str, Any] | None]
+    attachments: Mapped[dict[str, Any]]
+    """File name to text: what a failed attempt left for whoever looks into it."""
 
 
 class LogRow(Base):
@@ -246,6 +250,17 @@ class Artifact(Base):
     manifest: Mapped[dict[str, Any]]
     report: Mapped[dict[str, Any]]
     created: Mapped[datetime]
+
+
+class ToolchainCache(Base):
+    """What a toolchain may keep from one build to the next (a timing cache), for one kind of machine."""
+
+    __tablename__ = "toolchain_caches"
+    key: Mapped[str] = mapped_column(Sha, primary_key=True)
+    label: Mapped[str] = mapped_column(String(300))
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    version: Mapped[int]
+    updated: Mapped[datetime]
 
 
 class Pool(Base):

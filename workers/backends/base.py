@@ -1,10 +1,9 @@
 """What a backend is. The base class checks and calls the ``_impl`` that a backend writes.
 
 A backend is a folder: ``__init__.py`` declares it, ``convert.py`` turns the source model into files,
-``run.py`` loads them again and runs them, ``explain.py`` tells what the runtime made of them.
+``run.py`` loads them again and runs them, ``explain.py`` tells what the runtime made of them, ``reproduce.py``
+writes the script that does the same outside the farm.
 """
-
-# ruff: noqa: ARG002 - every backend has the interface of the base class, whether it needs an argument or not
 
 from __future__ import annotations
 
@@ -12,14 +11,14 @@ import importlib.metadata
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from enginehouse.capability import Capability
 from enginehouse.errors import (
@@ -32,28 +31,16 @@ from enginehouse.errors import (
     UnknownPrecision,
     UnsupportedFormat,
 )
+from enginehouse.formats import Format
 from enginehouse.report import Layer
-from enginehouse.signature import ModelSignature
 from enginehouse.targets import Precision, Target
+from workers.backends.options import Options
+from workers.backends.workpiece import Source, Workpiece
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
 _OUT_OF_MEMORY = re.compile(r"bad_?alloc|bad allocation|cannot allocate memory|failed to allocate|out of memory", re.I)
-
-
-class Options(BaseModel):
-    """A target's options. A subclass per backend; a field that is not there is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-@dataclass(frozen=True)
-class Source:
-    """The model as it was uploaded: its main file, and what the farm knows of it."""
-
-    path: Path
-    signature: ModelSignature
 
 
 @dataclass(frozen=True)
@@ -96,11 +83,16 @@ class Backend(ABC):
     name: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
     """distributions whose versions make up the toolchain"""
+    helpers: ClassVar[tuple[str, ...]] = ()
+    """distributions that some precisions need; their versions count where they are installed"""
     modules: ClassVar[tuple[str, ...]]
     """what must import for the backend to be offered; loaded once in the warm parent"""
     precisions: ClassVar[tuple[Precision, ...]]
-    formats: ClassVar[tuple[str, ...]]
+    reads: ClassVar[Mapping[Format, tuple[str, ...]]]
+    """format to the modules that reading it as it is takes beyond ``modules``; other formats go through ONNX"""
     options: ClassVar[type[Options]] = Options
+    bounds: ClassVar[bool] = False
+    """whether dynamic dimensions need shapes or profiles"""
     tags: ClassVar[tuple[str, ...]] = ("cpu",)
     start_method: ClassVar[Literal["fork", "exec"]] = "fork"
     """'fork' from the warm parent, or 'exec' afresh (CUDA does not survive a fork)"""
@@ -109,29 +101,54 @@ class Backend(ABC):
 
     def toolchain(self) -> dict[str, str]:
         """Package to version, without importing any of them. Raises importlib.metadata.PackageNotFoundError."""
-        return {package: importlib.metadata.version(package) for package in self.packages}
+        found = {package: importlib.metadata.version(package) for package in self.packages}
+        for package in self.helpers:
+            with suppress(importlib.metadata.PackageNotFoundError):
+                found[package] = importlib.metadata.version(package)
+        return found
+
+    def offered(self) -> tuple[Precision, ...]:
+        """The precisions that this installation has the helpers for."""
+        return self.precisions
+
+    def formats(self) -> list[Format]:
+        """The formats that this installation takes: read as they are, or through ONNX, and run as the reference."""
+        from workers.sources import available, get, known
+
+        found = []
+        for each in known():
+            source = get(each)
+            direct = each in self.reads and available(self.reads[each])
+            through = Format.ONNX in self.reads and available(source.onnx_modules)
+            if available(source.modules) and (direct or through):
+                found.append(each)
+        return found
 
     def capability(self) -> Capability:
         """What a worker with this toolchain announces."""
+        from workers.sources import versions
+
+        formats = self.formats()
         return Capability(
             backend=self.name,
-            toolchain=self.toolchain(),
-            precisions=list(self.precisions),
-            formats=list(self.formats),
+            toolchain={**versions(formats), **self.toolchain()},
+            precisions=list(self.offered()),
+            formats=[str(each) for each in formats],
             options_schema=self.options.model_json_schema(),
             tags=list(self.tags),
+            bounds=self.bounds,
         )
 
     # -- checked, then done by the backend ----------------------------------------------------
 
     def check(self, target: Target, model_format: str) -> Options:
         """The target's options, or UnknownPrecision, UnsupportedFormat, InvalidOption."""
-        if target.precision not in self.precisions:
-            known = ", ".join(self.precisions)
+        if target.precision not in self.offered():
+            known = ", ".join(self.offered())
             raise UnknownPrecision(f"{self.name} offers {known}, not {target.precision}", precision=target.precision)
-        if model_format not in self.formats:
-            known = ", ".join(self.formats)
-            raise UnsupportedFormat(f"{self.name} reads {known}, not {model_format}", format=model_format)
+        formats = self.formats()
+        if model_format not in formats:
+            raise UnsupportedFormat(f"{self.name} reads {', '.join(formats)}, not {model_format}", format=model_format)
         try:
             return self.options.model_validate(target.options)
         except ValidationError as error:
@@ -139,31 +156,39 @@ class Backend(ABC):
             name = ".".join(str(part) for part in first["loc"])
             raise InvalidOption(f"{self.name}, option '{name}': {first['msg']}", option=name) from None
 
-    def read(self, source: Source, options: Options, work: Path) -> object:
+    def direct(self, piece: Workpiece) -> bool:
+        """Whether the toolchain reads the source as it is; if not, take ``piece.onnx``."""
+        return piece.source.format in self.reads and not piece.altered
+
+    def read(self, piece: Workpiece) -> object:
         """The toolchain's own form of the source model. Raises UnsupportedOperator, ConversionFailed."""
-        with self._errors(ConversionFailed, source):
-            return self._read_impl(source, options, work)
+        with self._errors(ConversionFailed, piece.source):
+            return self._read_impl(piece)
 
-    def prepare(self, source: Source, model: object, precision: Precision, options: Options, work: Path) -> object:
-        """The model in the precision that was asked for. Raises ConversionFailed."""
-        with self._errors(ConversionFailed, source):
-            return self._prepare_impl(model, precision, options, work)
+    def prepare(self, piece: Workpiece, model: object) -> object:
+        """The model in the precision that was asked for. Raises ConversionFailed, CalibrationFailed."""
+        with self._errors(ConversionFailed, piece.source):
+            return self._prepare_impl(piece, model)
 
-    def save(self, source: Source, model: object, precision: Precision, folder: Path) -> Saved:
-        """Write the files that the runtime loads. Raises ConversionFailed."""
+    def save(self, piece: Workpiece, model: object, folder: Path) -> Saved:
+        """Write the files that the runtime loads. Raises ConversionFailed, PrecisionNotKept."""
         folder.mkdir(parents=True, exist_ok=True)
-        with self._errors(ConversionFailed, source):
-            return self._save_impl(model, precision, folder)
+        with self._errors(ConversionFailed, piece.source):
+            return self._save_impl(piece, model, folder)
 
     def load(self, saved: Saved, options: Options, setting: Setting) -> Session:
         """Compile the files for this machine. Raises CompileFailed."""
         with self._errors(CompileFailed, None):
             return self._load_impl(saved, options, setting)
 
-    def explain(self, source: Source, saved: Saved, options: Options, threads: int, feeds: Arrays) -> list[Layer]:
+    def explain(self, piece: Workpiece, saved: Saved, threads: int, feeds: Arrays) -> list[Layer]:
         """The executed layers, with times from a few profiled inferences. Raises CompileFailed."""
-        with self._errors(CompileFailed, source):
-            return self._explain_impl(source, saved, options, threads, feeds)
+        with self._errors(CompileFailed, piece.source):
+            return self._explain_impl(piece, saved, threads, feeds)
+
+    def reproduce(self, piece: Workpiece) -> str:
+        """A Python script that does the toolchain's own steps on the source's files, without the farm."""
+        return self._reproduce_impl(piece)
 
     @contextmanager
     def _errors(self, otherwise: type[BuildError], source: Source | None) -> Iterator[None]:
@@ -179,19 +204,22 @@ class Backend(ABC):
     # -- what a backend writes ----------------------------------------------------------------
 
     @abstractmethod
-    def _read_impl(self, source: Source, options: Any, work: Path) -> Any: ...
+    def _read_impl(self, piece: Workpiece) -> Any: ...
 
     @abstractmethod
-    def _prepare_impl(self, model: Any, precision: Precision, options: Any, work: Path) -> Any: ...
+    def _prepare_impl(self, piece: Workpiece, model: Any) -> Any: ...
 
     @abstractmethod
-    def _save_impl(self, model: Any, precision: Precision, folder: Path) -> Saved: ...
+    def _save_impl(self, piece: Workpiece, model: Any, folder: Path) -> Saved: ...
 
     @abstractmethod
     def _load_impl(self, saved: Saved, options: Any, setting: Setting) -> Session: ...
 
     @abstractmethod
-    def _explain_impl(self, source: Source, saved: Saved, options: Any, threads: int, feeds: Arrays) -> list[Layer]: ...
+    def _explain_impl(self, piece: Workpiece, saved: Saved, threads: int, feeds: Arrays) -> list[Layer]: ...
+
+    @abstractmethod
+    def _reproduce_impl(self, piece: Workpiece) -> str: ...
 
     def _error_impl(self, error: Exception, otherwise: type[BuildError], source: Source | None) -> BuildError:
         """The toolchain's exception as one of ours. A backend that can name the operator overrides it."""

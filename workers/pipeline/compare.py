@@ -33,17 +33,30 @@ class Tolerance:
         return dict(vars(self))
 
 
+_FP32 = Tolerance(atol=1e-6, rtol=1e-3, cosine=0.9999, equal_share=0.999)
+_FP16 = Tolerance(atol=1e-6, rtol=3e-2, cosine=0.999, equal_share=0.98)
+_BF16 = Tolerance(atol=1e-6, rtol=1e-1, cosine=0.99, equal_share=0.95)
+_INT8 = Tolerance(atol=1e-6, rtol=3e-1, cosine=0.95, equal_share=0.90)
+
 _TOLERANCES = {
     # Two FP32 runtimes differ by the order of their sums: 1e-6 to 1e-4 of the scale over a deep network.
-    Precision.FP32: Tolerance(atol=1e-6, rtol=1e-3, cosine=0.9999, equal_share=0.999),
-    # Half precision rounds every weight at 2^-11 = 5e-4.
-    Precision.FP16: Tolerance(atol=1e-6, rtol=3e-2, cosine=0.999, equal_share=0.98),
+    Precision.FP32: _FP32,
+    # Half precision rounds every weight at 2^-11 = 5e-4; TensorFloat-32 has the same ten bits.
+    Precision.TF32: _FP16,
+    Precision.FP16: _FP16,
+    # bfloat16 rounds at 2^-8 = 4e-3.
+    Precision.BF16: _BF16,
+    # Eight bits and less round at 2^-8 of a tensor's range: these bounds tell noise from a model that was broken.
+    # What accuracy is lost is for a dataset and a job's own gates to say.
+    Precision.INT8: _INT8,
+    Precision.FP8: _INT8,
+    Precision.INT4: _INT8,
 }
 
 
 def tolerance(precision: Precision) -> Tolerance:
-    """The bounds for a precision; the ones that are lower than half precision are held to the same as it."""
-    return _TOLERANCES.get(precision, _TOLERANCES[Precision.FP16])
+    """The bounds for a precision."""
+    return _TOLERANCES[precision]
 
 
 @dataclass

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from enginehouse.targets import Precision
-from workers.backends.base import Array, Setting, Source
+from workers.backends.base import Array, Setting
+from workers.backends.workpiece import Source
 from workers.pipeline.compare import Comparison
 
 _SEEDS = (1, 2)

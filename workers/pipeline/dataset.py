@@ -11,11 +11,12 @@ from enginehouse.errors import DatasetMismatch, DatasetUnreadable
 from enginehouse.signature import TensorSpec
 from workers.backends.base import Array
 
-MOST_SAMPLES = 64
+MOST_VERIFIED = 64
+"""Samples that a verification looks at."""
 
 
-def read_samples(path: Path, inputs: list[TensorSpec]) -> list[dict[str, Array]]:
-    """The first samples, each as input name to array. Raises DatasetUnreadable, DatasetMismatch."""
+def read_samples(path: Path, inputs: list[TensorSpec], most: int = MOST_VERIFIED) -> list[dict[str, Array]]:
+    """The first ``most`` samples, each as input name to array. Raises DatasetUnreadable, DatasetMismatch."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -33,7 +34,7 @@ def read_samples(path: Path, inputs: list[TensorSpec]) -> list[dict[str, Array]]
         raise DatasetMismatch(f"the arrays' first axes (samples) are {lengths}; they must be equal and not 0")
     for spec in inputs:
         arrays[spec.name] = fitting(spec, arrays[spec.name])
-    return [{name: array[index] for name, array in arrays.items()} for index in range(min(samples, MOST_SAMPLES))]
+    return [{name: array[index] for name, array in arrays.items()} for index in range(min(samples, most))]
 
 
 def fitting(spec: TensorSpec, array: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from workers.backends.base import Backend, Saved
 from workers.pipeline.order import Order
 
 
-def package(order: Order, backend: Backend, saved: Saved, report: Report, settings: Mapping[str, object]) -> Manifest:
+def package(
+    order: Order, backend: Backend, saved: Saved, report: Report, settings: Mapping[str, object], script: Path
+) -> Manifest:
     """Complete the report, write it beside the model files, and list everything with its SHA-256."""
     runtime = backend.toolchain()
     report.environment.update(
@@ -26,6 +29,8 @@ def package(order: Order, backend: Backend, saved: Saved, report: Report, settin
     (saved.folder / REPORT_NAME).write_text(report.model_dump_json(indent=1))
     files = [_entry(saved.folder, name, "model") for name in saved.files]
     files.append(_entry(saved.folder, REPORT_NAME, "report"))
+    shutil.copyfile(script, saved.folder / script.name)
+    files.append(_entry(saved.folder, script.name, "report"))
     return Manifest(
         model=order.recipe.model,
         target=order.recipe.target,

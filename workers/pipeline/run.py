@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from enginehouse.bundle import Manifest
+from enginehouse.formats import Format
 from enginehouse.report import Layer, PhaseTiming, Report
 from enginehouse.states import Phase
 from workers.backends import get
-from workers.backends.base import Source
+from workers.backends.workpiece import Source, Workpiece
+from workers.pipeline.intermediate import verify_intermediate
+from workers.pipeline.layers import source_nodes, with_shares, without_layer
 from workers.pipeline.machine import Cores
 from workers.pipeline.order import Order
 from workers.pipeline.package import package
+from workers.pipeline.reproduce import write_script
+from workers.pipeline.samples import OrderSamples
 from workers.pipeline.source import check_external_data
 
 Tell = Callable[[Phase], None]
@@ -58,31 +63,47 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
     options = backend.check(target, order.signature.format)
     source = Source(order.model, order.signature)
     threads = getattr(options, "threads", None) or order.threads
+    samples = OrderSamples(order, source, threads)
+    piece = Workpiece(
+        source=source,
+        target=target,
+        options=options,
+        work=order.work,
+        samples=samples,
+        threads=threads,
+        shapes=recipe.shapes,
+        profiles=recipe.profiles,
+        hardware_class=order.hardware.hardware_class,
+    )
     clock = _Clock(tell)
     print(f"building {target} with {backend.toolchain()}", flush=True)  # noqa: T201
+    script = write_script(order, backend, piece)
 
     with clock.phase(Phase.IMPORT):
-        check_external_data(order.model)
-        model = backend.read(source, options, order.work)
+        if source.format is Format.ONNX:
+            check_external_data(order.model)
+        model = backend.read(piece)
     with clock.phase(Phase.PREPARE):
-        model = backend.prepare(source, model, target.precision, options, order.work)
-        saved = backend.save(source, model, target.precision, order.bundle)
+        model = backend.prepare(piece, model)
+        saved = backend.save(piece, model, order.bundle)
         del model
-    verification = benchmark = None
+    verification = benchmark = intermediate = None
     settings: dict[str, object] = {}
     layers: list[Layer] = []
+    removed: list[str] = []
     if recipe.verify or recipe.benchmark:
         # Only now: these load ONNX Runtime and start the backend's runtime, which a conversion does without.
         from workers.pipeline.measure import measure
-        from workers.pipeline.sides import load_artifact, load_reference
-        from workers.pipeline.verify import prepare_cases, verify
+        from workers.pipeline.sides import load_artifact
+        from workers.pipeline.verify import verify
 
         with clock.phase(Phase.COMPILE):
             artifact = load_artifact(backend, saved, options, threads)
-            reference = load_reference(source, threads)
+            reference = samples.reference
         with clock.phase(Phase.VERIFY):
-            cases = prepare_cases(order, reference)
+            cases = samples.cases
             if recipe.verify:
+                intermediate = verify_intermediate(order, cases, piece)
                 verification = verify(order, cases, artifact)
         if recipe.benchmark:
             with clock.phase(Phase.BENCHMARK):
@@ -91,8 +112,10 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
         artifact.close()
         reference.close()
         with clock.phase(Phase.EXPLAIN):
-            layers = backend.explain(source, saved, options, threads, cases.feeds[0])
+            layers = with_shares(backend.explain(piece, saved, threads, cases.feeds[0]))
+            removed = without_layer(source_nodes(piece), layers)
     with clock.phase(Phase.PACKAGE):
+        notes = piece.notes
         report = Report(
             model=recipe.model,
             target=str(target),
@@ -100,7 +123,14 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
             verification=verification,
             benchmark=benchmark,
             layers=layers,
+            removed=removed,
+            route=[str(source.format), *(["onnx"] if piece.went_through_onnx else []), *notes.route],
+            intermediate=intermediate,
+            calibration=notes.calibration,
+            pruning=notes.pruning,
+            kept_float=notes.kept_float,
+            notes=notes.sentences,
             phases=list(clock.phases),
         )
-        manifest = package(order, backend, saved, report, settings)
+        manifest = package(order, backend, saved, report, settings, script)
     return Result(manifest, report)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from enginehouse.errors import ReferenceFailed
-from workers.backends.base import Array, Arrays, Backend, Options, Saved, Session, Setting, Source
+from workers.backends.base import Array, Arrays, Backend, Saved, Session, Setting
+from workers.backends.options import Options
+from workers.backends.workpiece import Source
+from workers.sources import get
 
 
 @dataclass
@@ -38,20 +41,16 @@ def load_artifact(backend: Backend, saved: Saved, options: Options, threads: int
     return Side(f"{backend.name} artifact", session, (time.perf_counter() - begin) * 1e3)
 
 
-def load_reference(source: Source, threads: int) -> Side:
-    """The source model: ONNX Runtime, FP32, CPU, graph optimisation at its default. Raises ReferenceFailed."""
-    import onnxruntime
-
-    from workers.backends.onnxruntime.convert import named
-    from workers.backends.onnxruntime.modern import modern
-    from workers.backends.onnxruntime.run import OnnxRuntimeSession
-
+def load_reference(source: Source, threads: int, work: Path) -> Side:
+    """The source model in its own framework, FP32, CPU. Raises ReferenceFailed."""
+    own = get(source.format)
     begin = time.perf_counter()
-    try:
-        session = OnnxRuntimeSession(modern(source), Setting(threads=threads))
-    except Exception as error:
-        reason = named(error, ReferenceFailed)
-        detail = f"the reference cannot load the source model: {reason.detail}"
-        raise ReferenceFailed(detail, advice=reason.hint, **reason.where) from error
-    name = f"onnxruntime {onnxruntime.__version__} fp32 cpu"
-    return Side(name, session, (time.perf_counter() - begin) * 1e3)
+    session = own.reference(source, Setting(threads=threads), work)
+    return Side(own.runtime(), session, (time.perf_counter() - begin) * 1e3)
+
+
+def load_intermediate(made: Source, threads: int) -> Side:
+    """The ONNX that the model went through, run by ONNX Runtime. Raises ReferenceFailed."""
+    side = load_reference(made, threads, made.folder)
+    side.name = "intermediate onnx"
+    return side

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from enginehouse.errors import CompileFailed, EnginehouseError, ReferenceFailed
+from enginehouse.formats import Format
 from enginehouse.report import OutputVerification, Verification
-from workers.backends.base import Array, Source, first_line
+from enginehouse.targets import Precision
+from workers.backends.base import Array, first_line
+from workers.backends.workpiece import Source
 from workers.pipeline.compare import Comparison, Tolerance, tolerance
 from workers.pipeline.conditioning import movement
-from workers.pipeline.consumers import uses
+from workers.pipeline.consumers import Use, uses
 from workers.pipeline.dataset import read_samples
 from workers.pipeline.inputs import generate
 from workers.pipeline.order import Order
@@ -57,9 +60,17 @@ def prepare_cases(order: Order, reference: Side) -> Cases:
     return _seeded(order, reference)
 
 
-def verify(order: Order, cases: Cases, artifact: Side) -> Verification:
-    """Run the artifact on every case and compare. Disagreement is reported, not raised."""
-    bound = tolerance(order.recipe.target.precision)
+def used_inputs(source: Source) -> dict[str, Use]:
+    """What the graph tells of its integer inputs; nothing for a format whose graph is not read here."""
+    return uses(load_tables(source.path)) if source.format is Format.ONNX else {}
+
+
+def verify(order: Order, cases: Cases, artifact: Side, precision: Precision | None = None) -> Verification:
+    """Run the artifact on every case and compare. Disagreement is reported, not raised.
+
+    ``precision``: whose tolerance counts, where it is not the target's.
+    """
+    bound = tolerance(precision or order.recipe.target.precision)
     found: dict[str, Comparison] = {}
     for feeds, expected in zip(cases.feeds, cases.outputs, strict=True):
         try:
@@ -93,6 +104,8 @@ def _verdicts(order: Order, cases: Cases, compared: list[Comparison], bound: Tol
     if all(verdict.agrees for verdict in verdicts) or any(one.differs for one in compared):
         return verdicts
     source = Source(order.model, order.signature)
+    if source.format is not Format.ONNX:
+        return verdicts
     moved = movement(source, order.recipe.target.precision, cases.feeds, cases.outputs, order.work)
     for verdict in verdicts:
         own = moved.get(verdict.name)
@@ -118,7 +131,7 @@ def _from_dataset(order: Order, reference: Side) -> Cases:
 
 def _seeded(order: Order, reference: Side) -> Cases:
     recipe, inputs = order.recipe, order.signature.inputs
-    used = uses(load_tables(order.model))
+    used = used_inputs(Source(order.model, order.signature))
     cases = Cases("seeded", recipe.seed, reference.name)
 
     def attempt(shapes: Shapes, sample: int) -> None:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from enginehouse.errors import DatasetMismatch, DatasetUnreadable, ReferenceFailed, RequestError
 from enginehouse.signature import TensorSpec
 from workers.pipeline.consumers import Use, uses
-from workers.pipeline.dataset import MOST_SAMPLES, read_samples
+from workers.pipeline.dataset import MOST_VERIFIED, read_samples
 from workers.pipeline.inputs import generate
 from workers.pipeline.shapes import Kind, candidates, unknowns
 
@@ -168,7 +168,7 @@ def test_samples_are_read(tmp_path: Path) -> None:
     path = tmp_path / "d.npz"
     np.savez(path, x=np.ones((100, 3, 2), np.float64), k=np.zeros((100, 3), np.int32))
     samples = read_samples(path, INPUTS)
-    assert len(samples) == MOST_SAMPLES
+    assert len(samples) == MOST_VERIFIED
     assert samples[0]["x"].shape == (3, 2)
     assert (samples[0]["x"].dtype, samples[0]["k"].dtype) == (np.float32, np.int64)
 

@@ -1,7 +1,5 @@
 """ONNX Runtime: ONNX in, an offline-optimised ONNX out, run on the CPU execution provider."""
 
-# ruff: noqa: ARG002 - every backend has the interface of the base class, whether it needs an argument or not
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,14 +8,17 @@ from typing import Any, Literal
 from pydantic import Field
 
 from enginehouse.errors import BuildError
+from enginehouse.formats import Format
 from enginehouse.report import Layer
 from enginehouse.targets import Precision
-from workers.backends.base import Arrays, Backend, Options, Saved, Session, Setting, Source
+from workers.backends.base import Arrays, Backend, Saved, Session, Setting
+from workers.backends.options import Calibrated
+from workers.backends.workpiece import Source, Workpiece
 
 Level = Literal["basic", "extended", "all"]
 
 
-class OnnxRuntimeOptions(Options):
+class OnnxRuntimeOptions(Calibrated):
     """How far the graph is optimised offline, and how it is run."""
 
     level: Level = Field(
@@ -36,20 +37,20 @@ class OnnxRuntime(Backend):
     packages = ("onnxruntime", "onnx")
     modules = ("onnxruntime", "onnx")
     precisions = (Precision.FP32, Precision.FP16)
-    formats = ("onnx",)
+    reads = {Format.ONNX: ()}
     options = OnnxRuntimeOptions
 
-    def _read_impl(self, source: Source, options: OnnxRuntimeOptions, work: Path) -> Any:
+    def _read_impl(self, piece: Workpiece) -> Any:
         from workers.backends.onnxruntime.convert import read
 
-        return read(source, options.level, work)
+        return read(piece.onnx, piece.options.level, piece.work)
 
-    def _prepare_impl(self, model: Any, precision: Precision, options: OnnxRuntimeOptions, work: Path) -> Any:
+    def _prepare_impl(self, piece: Workpiece, model: Any) -> Any:
         from workers.backends.onnxruntime.convert import prepare
 
-        return prepare(model, precision)
+        return prepare(model, piece.precision)
 
-    def _save_impl(self, model: Any, precision: Precision, folder: Path) -> Saved:
+    def _save_impl(self, piece: Workpiece, model: Any, folder: Path) -> Saved:
         from workers.backends.onnxruntime.convert import save
 
         return save(model, folder)
@@ -59,12 +60,15 @@ class OnnxRuntime(Backend):
 
         return OnnxRuntimeSession(saved.path, setting, optimise=options.level != "all")
 
-    def _explain_impl(
-        self, source: Source, saved: Saved, options: OnnxRuntimeOptions, threads: int, feeds: Arrays
-    ) -> list[Layer]:
+    def _explain_impl(self, piece: Workpiece, saved: Saved, threads: int, feeds: Arrays) -> list[Layer]:
         from workers.backends.onnxruntime.explain import layers
 
-        return layers(source.path, saved.path, threads, options.level != "all", feeds)
+        return layers(piece.onnx.path, saved.path, threads, piece.options.level != "all", feeds)
+
+    def _reproduce_impl(self, piece: Workpiece) -> str:
+        from workers.backends.onnxruntime.reproduce import script
+
+        return script(piece)
 
     def _error_impl(self, error: Exception, otherwise: type[BuildError], source: Source | None) -> BuildError:
         from workers.backends.onnxruntime.convert import named

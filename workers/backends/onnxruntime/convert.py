@@ -12,8 +12,9 @@ import onnxruntime
 
 from enginehouse.errors import BuildError, ConversionFailed, UnsupportedOperator
 from enginehouse.targets import Precision
-from workers.backends.base import Saved, Source, first_line
+from workers.backends.base import Saved, first_line
 from workers.backends.onnxruntime.modern import modern
+from workers.backends.workpiece import Source
 
 ENTRY = "model.onnx"
 WEIGHTS = "model.onnx.data"

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.errors import UnsupportedOperator
-from workers.backends.base import Source, first_line
+from workers.backends.base import first_line
+from workers.backends.workpiece import Source
 
 _IR_WITHOUT_INPUTS = 4
 _OLDEST_RUN = 7

@@ -1,7 +1,5 @@
 """OpenVINO: ONNX in, IR (model.xml, model.bin) out, run on the CPU plugin."""
 
-# ruff: noqa: ARG002 - every backend has the interface of the base class, whether it needs an argument or not
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -10,12 +8,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from enginehouse.errors import BuildError
+from enginehouse.formats import Format
 from enginehouse.report import Layer
 from enginehouse.targets import Precision
-from workers.backends.base import Arrays, Backend, Options, Saved, Session, Setting, Source
+from workers.backends.base import Arrays, Backend, Saved, Session, Setting
+from workers.backends.options import Calibrated
+from workers.backends.workpiece import Source, Workpiece
 
 
-class OpenVinoOptions(Options):
+class OpenVinoOptions(Calibrated):
     """Runtime settings under which the artifact is verified and timed. They do not change its bytes."""
 
     hint: Literal["latency", "throughput"] = Field(default="latency", description="PERFORMANCE_HINT")
@@ -31,33 +32,36 @@ class OpenVino(Backend):
     packages = ("openvino",)
     modules = ("openvino",)
     precisions = (Precision.FP32, Precision.FP16)
-    formats = ("onnx",)
+    reads = {Format.ONNX: ()}
     options = OpenVinoOptions
 
-    def _read_impl(self, source: Source, options: OpenVinoOptions, work: Path) -> Any:
+    def _read_impl(self, piece: Workpiece) -> Any:
         from workers.backends.openvino.convert import read
 
-        return read(source.path)
+        return read(piece.onnx.path)
 
-    def _prepare_impl(self, model: Any, precision: Precision, options: OpenVinoOptions, work: Path) -> Any:
+    def _prepare_impl(self, piece: Workpiece, model: Any) -> Any:
         return model  # weights are compressed while they are written
 
-    def _save_impl(self, model: Any, precision: Precision, folder: Path) -> Saved:
+    def _save_impl(self, piece: Workpiece, model: Any, folder: Path) -> Saved:
         from workers.backends.openvino.convert import save
 
-        return save(model, precision, folder)
+        return save(model, piece.precision, folder)
 
     def _load_impl(self, saved: Saved, options: OpenVinoOptions, setting: Setting) -> Session:
         from workers.backends.openvino.run import OpenVinoSession
 
         return OpenVinoSession(saved.path, options.hint, setting)
 
-    def _explain_impl(
-        self, source: Source, saved: Saved, options: OpenVinoOptions, threads: int, feeds: Arrays
-    ) -> list[Layer]:
+    def _explain_impl(self, piece: Workpiece, saved: Saved, threads: int, feeds: Arrays) -> list[Layer]:
         from workers.backends.openvino.explain import layers
 
-        return layers(saved.path, options.hint, threads, feeds)
+        return layers(saved.path, piece.options.hint, threads, feeds)
+
+    def _reproduce_impl(self, piece: Workpiece) -> str:
+        from workers.backends.openvino.reproduce import script
+
+        return script(piece)
 
     def _error_impl(self, error: Exception, otherwise: type[BuildError], source: Source | None) -> BuildError:
         from workers.backends.openvino.convert import named

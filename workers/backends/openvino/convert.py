@@ -11,7 +11,8 @@ from openvino.frontend import FrontEndManager
 
 from enginehouse.errors import BuildError, ModelUnreadable, UnsupportedOperator
 from enginehouse.targets import Precision
-from workers.backends.base import Saved, Source, first_line
+from workers.backends.base import Saved, first_line
+from workers.backends.workpiece import Source
 
 ENTRY = "model.xml"
 
