@@ -33,6 +33,7 @@ from enginehouse.transfer import DIRECT_BYTES, LONG_S, Counter, hashed, streamed
 from enginehouse.uploads import DatasetRequest, ModelRequest, UploadedFile
 from enginehouse.views import (
     ArtifactView,
+    AttachmentView,
     BuildView,
     DatasetView,
     Event,
@@ -42,6 +43,7 @@ from enginehouse.views import (
     LogPage,
     ModelView,
     Page,
+    ReachView,
     TokenView,
     WorkerView,
 )
@@ -134,6 +136,10 @@ class Models(_Part):
     def get(self, model: str) -> ModelView:
         """One model by its id."""
         return self._connection.get(f"/v1/models/{model}", ModelView)
+
+    def targets(self, model: str) -> Page[ReachView]:
+        """Where the model can go, and why not elsewhere."""
+        return self._connection.get(f"/v1/models/{model}/targets", Page[ReachView])
 
     def download(self, model: str, folder: str | Path, progress: Progress = no_progress) -> ModelView:
         """Bring the model's files back into ``folder``; resumable, every byte checked."""
@@ -235,6 +241,11 @@ class Builds(_Part):
     def log(self, build: str, follow: bool = False, attempt: int | None = None) -> Iterator[LogLine]:
         """The log's lines; with ``follow`` until the build ends, over all its attempts."""
         return follow_log(self, build, follow, attempt)
+
+    def attachment(self, build: str, name: str, attempt: int | None = None) -> AttachmentView:
+        """A file that a failed attempt (the newest by default) left, such as reproduce.py."""
+        url = f"/v1/builds/{build}/attachments/{name}"
+        return self._connection.get(url, AttachmentView, params={"attempt": attempt})
 
     def cancel(self, build: str) -> BuildView:
         """Ask that the build stops."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, Field
@@ -50,6 +51,26 @@ class DatasetView(BaseModel):
     created: datetime
 
 
+class Reach(StrEnum):
+    """Whether a model can go to a target."""
+
+    YES = "yes"
+    NEEDS = "needs"
+    """with a dataset, or with shapes"""
+    FAILED = "failed"
+    """the newest build of this model for it failed, and not by the farm's fault"""
+    NO = "no"
+
+
+class ReachView(BaseModel):
+    """A target that workers have announced, and whether a model can go there."""
+
+    target: str
+    reach: Reach
+    code: str = Field(default="", description="error code of the reason, where it has one")
+    reason: str = ""
+
+
 class AttemptView(BaseModel):
     """One execution of a build by one worker."""
 
@@ -60,6 +81,7 @@ class AttemptView(BaseModel):
     started: datetime | None
     ended: datetime | None
     failure: Failure | None
+    attachments: list[str] = Field(default_factory=list, description="names of files that a failed attempt left")
 
 
 class ArtifactView(BaseModel):
@@ -115,6 +137,15 @@ class LogLine(BaseModel):
     seq: int
     attempt: int
     time: datetime
+    text: str
+
+
+class AttachmentView(BaseModel):
+    """A file that a failed attempt left for whoever looks into it, such as reproduce.py."""
+
+    build: str
+    attempt: int
+    name: str
     text: str
 
 

@@ -24,6 +24,10 @@ Number = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """What the registry counts: attempts, fencing numbers, lines."""
 
 
+MOST_ATTACHED = 64 * 1024
+"""Characters of one attachment."""
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -162,10 +166,15 @@ class Complete(_Body):
     report: Report
 
 
+AttachmentName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+AttachmentText = Annotated[str, Field(max_length=MOST_ATTACHED)]
+
+
 class Fail(_Body):
     """The attempt ended without an artifact. ``cancelled``: it was stopped on request."""
 
     fence: Number
     failure: Failure | None = None
+    attachments: dict[AttachmentName, AttachmentText] = Field(default_factory=dict, max_length=8)
     cancelled: bool = False
     released: bool = Field(default=False, description="the worker shuts down; costs the build no attempt")

@@ -145,6 +145,7 @@ def fail(farm: Farm, build: str, request: Fail) -> BuildView:
         elif request.cancelled or row.state == BuildState.CANCELLING:
             transitions.cancelled(session, row)
         elif request.failure is not None:
+            _attach(session, row, request)
             transitions.setback(session, row, request.failure, farm.settings.max_attempts)
         else:
             raise RequestError("say what failed, or 'cancelled', or 'released'", field="failure")
@@ -153,6 +154,12 @@ def fail(farm: Farm, build: str, request: Fail) -> BuildView:
         view = builds.view(session, row)
     _discard_uploads(farm, build, request.fence)
     return view
+
+
+def _attach(session: Session, row: Build, request: Fail) -> None:
+    attempt = transitions.current_attempt(session, row)
+    if attempt is not None:
+        attempt.attachments = dict(request.attachments)
 
 
 def _build(session: Session, build: str) -> Build:

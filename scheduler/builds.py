@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from enginehouse.errors import Failure, NotFound
 from enginehouse.request import Recipe
 from enginehouse.states import ENDED, AttemptState, BuildState, Origin, Phase
-from enginehouse.views import AttemptView, BuildView, LogLine, LogPage
+from enginehouse.views import AttachmentView, AttemptView, BuildView, LogLine, LogPage
 from scheduler import cache, transitions
 from scheduler.farm import Farm
 from scheduler.registry.tables import Attempt, Build, LogRow, Worker
@@ -46,6 +46,19 @@ def log(session: Session, principal: Principal, build: str, after: int = 0, atte
     )
 
 
+def attachment(
+    session: Session, principal: Principal, build: str, name: str, attempt: int | None = None
+) -> AttachmentView:
+    """A file that a failed attempt (the newest one by default) left."""
+    row = _row(session, principal, build)
+    number = attempt if attempt is not None else row.attempt
+    found = session.get(Attempt, (row.id, number))
+    text = found.attachments.get(name) if found else None
+    if text is None:
+        raise NotFound(f"attempt {number} of build {build} has no attachment {name}", build=build, name=name)
+    return AttachmentView(build=row.id, attempt=number, name=name, text=text)
+
+
 def view(session: Session, row: Build) -> BuildView:
     """What the API shows."""
     query = (
@@ -63,6 +76,7 @@ def view(session: Session, row: Build) -> BuildView:
             started=attempt.started,
             ended=attempt.ended,
             failure=Failure.model_validate(attempt.failure) if attempt.failure else None,
+            attachments=sorted(attempt.attachments),
         )
         for attempt, worker in session.execute(query)
     ]

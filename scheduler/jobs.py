@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enginehouse.bundle import canonical_json
-from enginehouse.errors import Conflict, NotFound, RequestError
+from enginehouse.errors import Conflict, InvalidShapes, NotFound
 from enginehouse.gates import Gates
 from enginehouse.request import JobRequest, Limits, Recipe
+from enginehouse.shapes import Profile, check_profile, check_shapes, profile_of
 from enginehouse.signature import ModelSignature, TensorSpec
 from enginehouse.states import BuildState, JobState, Origin, Priority
 from enginehouse.views import JobView, Page
@@ -22,7 +24,7 @@ from scheduler.paging import page
 from scheduler.placement import PoolState, place
 from scheduler.registry.engine import now
 from scheduler.registry.tables import Build, Dataset, Job, Project
-from scheduler.requirements import check_target
+from scheduler.requirements import Given, check_target
 from scheduler.tokens import Principal
 
 RANKS = {Priority.LOW: 0, Priority.NORMAL: 1, Priority.HIGH: 2}
@@ -43,16 +45,18 @@ def submit(
         model = models.row(session, principal.project, request.model)
         signature = ModelSignature.model_validate(model.signature)
         announced = [found for pool in pools.ever(session) for found in pool.capabilities]
-        for target in request.targets:
-            check_target(target, signature.format, announced)
-        _check_shapes(request, signature)
+        check_shapes(signature.inputs, request.shapes)
+        profiles = _profiles(request, signature)
         dataset = None
         if request.dataset is not None:
             dataset = datasets.find(session, principal.project, request.dataset)
             specs = [TensorSpec.model_validate(spec) for spec in dataset.inputs]
             datasets.check_fits(specs, signature, dataset.name)
+        given = Given(signature, dataset.samples if dataset else None, request.shapes, profiles)
+        for target in request.targets:
+            check_target(target, given, announced)
         job = _job(session, principal, request, dataset, idempotency_key, digest, request_id)
-        rows = [_build(job, number, recipe) for number, recipe in enumerate(_recipes(request, dataset))]
+        rows = [_build(job, number, recipe) for number, recipe in enumerate(_recipes(request, dataset, profiles))]
         session.add(job)
         session.flush()
         session.add_all(rows)
@@ -126,21 +130,22 @@ def _seen(session: Session, project: str, key: str | None, digest: str) -> Job |
     return job
 
 
-def _check_shapes(request: JobRequest, signature: ModelSignature) -> None:
-    inputs = {spec.name: spec for spec in signature.inputs}
-    for name, shape in request.shapes.items():
-        spec = inputs.get(name)
-        if spec is None:
-            known = ", ".join(inputs)
-            raise RequestError(f"shapes: the model has no input '{name}'; it has {known}", field=f"shapes.{name}")
-        fits = len(shape) == len(spec.shape) and all(
-            not isinstance(dim, int) or dim == given for dim, given in zip(spec.shape, shape, strict=False)
-        )
-        if not fits:
-            raise RequestError(f"shapes: '{name}' takes {spec.shape}, not {list(shape)}", field=f"shapes.{name}")
+def _profiles(request: JobRequest, signature: ModelSignature) -> list[Profile]:
+    """The profiles that were given, or the one that the observed shapes lie in."""
+    if not request.observed_shapes:
+        for number, profile in enumerate(request.profiles):
+            check_profile(signature.inputs, profile, f"profiles.{number}")
+        return request.profiles
+    if request.profiles:
+        raise InvalidShapes("give 'profiles' or 'observed_shapes', not both", field="observed_shapes")
+    for number, shapes in enumerate(request.observed_shapes):
+        check_shapes(signature.inputs, shapes, f"observed_shapes.{number}")
+    derived = profile_of(request.observed_shapes)
+    check_profile(signature.inputs, derived, "observed_shapes")
+    return [derived]
 
 
-def _recipes(request: JobRequest, dataset: Dataset | None) -> list[Recipe]:
+def _recipes(request: JobRequest, dataset: Dataset | None, profiles: Sequence[Profile]) -> list[Recipe]:
     common: dict[str, Any] = {
         "model": request.model,
         "dataset": dataset.sha256 if dataset else None,
@@ -148,6 +153,7 @@ def _recipes(request: JobRequest, dataset: Dataset | None) -> list[Recipe]:
         "benchmark": request.benchmark,
         "seed": request.seed,
         "shapes": request.shapes,
+        "profiles": tuple(profiles),
     }
     return [Recipe(target=target, **common) for target in request.targets]
 

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from enginehouse.bundle import canonical_json, safe_path
 from enginehouse.errors import NotFound, RequestError
+from enginehouse.formats import LONE_FILES, Format
 from enginehouse.signature import ModelFile, ModelSignature
 from enginehouse.uploads import ModelRequest, UploadedFile
 from enginehouse.views import ModelView, Page
@@ -23,8 +24,8 @@ from scheduler.registry.tables import Blob, Model
 from scheduler.serving import Served, serve_blob
 from scheduler.tokens import Principal
 
-LONE_FILE = "model.onnx"
-"""The path of a model that came as one stream."""
+LONE_FILE = "model"
+"""The path of a model that came as one stream, until its format is known."""
 
 
 def model_id(files: list[ModelFile]) -> str:
@@ -66,6 +67,8 @@ def create(farm: Farm, principal: Principal, request: ModelRequest) -> tuple[Mod
     if known is not None:
         return _view(known), False
     signature = _inspect(farm, files, held)
+    if files[0].path == LONE_FILE:
+        files[0] = files[0].model_copy(update={"path": LONE_FILES[Format(signature.format)]})
     with farm.write() as session:
         known = session.get(Model, (principal.project, model_id(files)))
         if known is not None:

@@ -1,21 +1,45 @@
-"""Whether a target is written for a backend that exists, against what workers have announced. Pure.
+"""Whether a request can be built at all, against what workers have announced. Pure.
 
 What nobody offers *yet* (a known toolchain, a hardware tag) is no error: such a build waits, with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from jsonschema import Draft202012Validator
 
 from enginehouse.capability import Capability
-from enginehouse.errors import InvalidOption, UnknownBackend, UnknownPrecision, UnsupportedFormat
+from enginehouse.errors import (
+    BoundsRequired,
+    DatasetRequired,
+    DatasetTooSmall,
+    EnginehouseError,
+    InvalidOption,
+    UnknownBackend,
+    UnknownPrecision,
+    UnsupportedFormat,
+)
+from enginehouse.quantization import FEWEST_SAMPLES, needs_dataset
+from enginehouse.shapes import Profile, Shapes, unbounded
+from enginehouse.signature import ModelSignature
 from enginehouse.targets import BACKENDS, Target
+from scheduler.cachekey import with_defaults
 
 
-def check_target(target: Target, model_format: str, announced: Sequence[Capability]) -> None:
-    """Raise the TargetError that names what is wrong; ``announced`` is everything any worker ever offered."""
+@dataclass(frozen=True)
+class Given:
+    """What a job brings along for its targets. ``samples``: of its dataset, None where it has none."""
+
+    signature: ModelSignature
+    samples: int | None = None
+    shapes: Shapes = field(default_factory=dict)
+    profiles: Sequence[Profile] = ()
+
+
+def check_target(target: Target, given: Given, announced: Sequence[Capability]) -> None:
+    """Raise the error that names what is wrong; ``announced`` is everything any worker ever offered."""
     offers = [found for found in announced if found.backend == target.backend]
     if not offers:
         if target.backend in BACKENDS:
@@ -28,20 +52,58 @@ def check_target(target: Target, model_format: str, announced: Sequence[Capabili
         raise UnknownPrecision(
             f"{target.backend} is offered in {', '.join(known)}, not in '{target.precision}'", target=str(target)
         )
+    model_format = given.signature.format
     reading = [found for found in precise if model_format in found.formats]
     if not reading:
         formats = sorted({name for found in precise for name in found.formats})
         raise UnsupportedFormat(
             f"{target.backend} takes {', '.join(formats)}, not {model_format}", target=str(target), format=model_format
         )
-    complaints = [_complaint(target, found) for found in reading]
-    if all(complaints):
-        raise InvalidOption(f"{target}: {complaints[0]}", target=str(target))
+    for check in (_options, _samples, _bounds):
+        _some(reading, lambda found, check=check: check(target, given, found))  # type: ignore[misc]
 
 
-def _complaint(target: Target, capability: Capability) -> str | None:
+def _some(offers: Sequence[Capability], check: Callable[[Capability], None]) -> None:
+    """One of the offers must do: the first one's complaint is raised when all complain."""
+    complaints: list[EnginehouseError] = []
+    for found in offers:
+        try:
+            check(found)
+        except EnginehouseError as error:
+            complaints.append(error)
+        else:
+            return
+    raise complaints[0]
+
+
+def _options(target: Target, given: Given, capability: Capability) -> None:
+    del given
     errors = sorted(Draft202012Validator(capability.options_schema).iter_errors(target.options), key=str)
-    if not errors:
-        return None
-    place = ".".join(str(step) for step in errors[0].absolute_path)
-    return f"option {place}: {errors[0].message}" if place else errors[0].message
+    if errors:
+        place = ".".join(str(step) for step in errors[0].absolute_path)
+        complaint = f"option {place}: {errors[0].message}" if place else errors[0].message
+        raise InvalidOption(f"{target}: {complaint}", target=str(target))
+
+
+def _samples(target: Target, given: Given, capability: Capability) -> None:
+    if not needs_dataset(target.precision, with_defaults(target.options, capability.options_schema)):
+        return
+    if given.samples is None:
+        raise DatasetRequired(
+            f"{target} takes its ranges from samples, and the job names no dataset", target=str(target)
+        )
+    if given.samples < FEWEST_SAMPLES:
+        raise DatasetTooSmall(
+            f"{target} takes its ranges from samples; the dataset has {given.samples}, it needs {FEWEST_SAMPLES}",
+            target=str(target),
+        )
+
+
+def _bounds(target: Target, given: Given, capability: Capability) -> None:
+    if not capability.bounds:
+        return
+    names = unbounded(given.signature.inputs, given.shapes, given.profiles)
+    if names:
+        raise BoundsRequired(
+            f"{target.backend} needs bounds for {', '.join(names)}", target=str(target), dimensions=names
+        )

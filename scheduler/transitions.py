@@ -115,6 +115,7 @@ def dispatched(session: Session, build: Build, pool: str, cache_key: str, expire
         pool=pool,
         until=moment + timedelta(seconds=expires_s),
         created=moment,
+        attachments={},
     )
     session.add(attempt)
     _move(session, build, BuildState.DISPATCHED, f"on its way to pool {pool}")

@@ -14,6 +14,7 @@ from enginehouse.capability import Hardware
 from enginehouse.errors import AttemptStale, EnginehouseError, InternalError, TimeExceeded
 from enginehouse.states import Phase
 from enginehouse.work import Claim, Fail, Held, InputFile
+from workers.attachments import read_attachments
 from workers.backends import get
 from workers.cache import InputCache
 from workers.child.entry import main
@@ -99,6 +100,8 @@ class Attempt:
         elif self._stopped is Stop.DROP:
             ending = None
         if ending is not None:
+            if ending.failure is not None:
+                ending = ending.model_copy(update={"attachments": read_attachments(work)})
             reporter.close(_SHORT_GRACE_S if self._stopped else _FLUSH_S)
             self._tell(ending)
         reporter.close(0)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Scope
 from api.routing import Call, Router
-from enginehouse.views import BuildView, LogPage
+from enginehouse.views import AttachmentView, BuildView, LogPage
 from scheduler import builds
 
 router = Router("builds")
@@ -33,6 +33,21 @@ def log(call: Call, build: str, query: LogQuery) -> LogPage:
     """``ended``: no further lines will come for this attempt."""
     with call.farm.read() as session:
         return builds.log(session, call.principal, build, query.after, query.attempt)
+
+
+class AttemptQuery(BaseModel):
+    """Which attempt."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    attempt: int | None = Field(default=None, ge=1, le=2**31 - 1, description="of this attempt; else of the newest")
+
+
+@router.route("GET", "/v1/builds/<build>/attachments/<name>", Scope.READ, "A file that a failed attempt left")
+def attachment(call: Call, build: str, name: str, query: AttemptQuery) -> AttachmentView:
+    """The names stand in the build's attempts; ``reproduce.py`` repeats the failing step outside the farm."""
+    with call.farm.read() as session:
+        return builds.attachment(session, call.principal, build, name, query.attempt)
 
 
 @router.route("POST", "/v1/builds/<build>/cancel", Scope.SUBMIT, "Cancel a build that has not ended")

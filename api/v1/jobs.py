@@ -8,9 +8,13 @@ from api.auth import Scope
 from api.routing import Call, Reply, Router
 from api.v1.paging import PageQuery
 from enginehouse.errors import (
+    BoundsRequired,
     Conflict,
     DatasetMismatch,
+    DatasetRequired,
+    DatasetTooSmall,
     InvalidOption,
+    InvalidShapes,
     NotFound,
     UnknownBackend,
     UnknownPrecision,
@@ -50,6 +54,10 @@ class SubmitHeaders(BaseModel):
     status=201,
     also={200: "The Idempotency-Key was seen before: the job that it made"},
     errors=(
+        DatasetRequired,
+        DatasetTooSmall,
+        InvalidShapes,
+        BoundsRequired,
         NotFound,
         Conflict,
         UnknownBackend,

@@ -14,14 +14,15 @@ from enginehouse.errors import (
     DigestMismatch,
     ExternalDataMissing,
     ExternalDataOutside,
+    ModelExecutesCode,
     ModelFormatUnsupported,
     ModelUnreadable,
     RangeNotSatisfiable,
 )
 from enginehouse.request import Sha256
 from enginehouse.uploads import ModelRequest
-from enginehouse.views import ModelView, Page
-from scheduler import models
+from enginehouse.views import ModelView, Page, ReachView
+from scheduler import models, reach
 
 router = Router("models")
 
@@ -49,7 +50,14 @@ class DigestHeader(BaseModel):
     "Push a model as one stream, or make one from completed uploads",
     status=201,
     also={200: "The project has this model already"},
-    errors=(DigestMismatch, ModelUnreadable, ModelFormatUnsupported, ExternalDataOutside, ExternalDataMissing),
+    errors=(
+        DigestMismatch,
+        ModelUnreadable,
+        ModelFormatUnsupported,
+        ModelExecutesCode,
+        ExternalDataOutside,
+        ExternalDataMissing,
+    ),
 )
 def create(
     call: Call, body: ModelRequest | None, stream: BodyStream | None, query: ModelQuery, headers: DigestHeader
@@ -75,6 +83,13 @@ def show(call: Call, model: str) -> ModelView:
     """By its id, a SHA-256."""
     with call.farm.read() as session:
         return models.get(session, call.principal, model)
+
+
+@router.route("GET", "/v1/models/<model>/targets", Scope.READ, "Where the model can go, and why not elsewhere")
+def targets(call: Call, model: str) -> Page[ReachView]:
+    """Every backend and precision that workers have announced."""
+    with call.farm.read() as session:
+        return Page(items=reach.of_model(session, call.principal, model))
 
 
 @router.route(

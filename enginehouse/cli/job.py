@@ -1,4 +1,4 @@
-"""``enginehouse job``: list, show, wait, cancel, logs."""
+"""``enginehouse job``: list, show, wait, cancel, logs, attachments."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def wait(job_id: str, timeout: float | None, as_json: bool, quiet: bool) -> None
     from enginehouse.cli.waiting import status_of, wait_for
 
     with farm() as client:
-        ended = wait_for(client, client.jobs.get(job_id), quiet, timeout)
+        ended = wait_for(client, job_id, quiet, timeout)
         if as_json:
             print_json(ended)
             print_failures(ended)
@@ -119,6 +119,29 @@ def logs(build: str, follow: bool, attempt: int | None, as_json: bool) -> None:
                 click.echo(f"=== {clean(name)} {clean(one)}")
             for line in client.builds.log(one, follow=follow, attempt=attempt):
                 print_json(line, indent=None) if as_json else click.echo(clean(line.text))
+
+
+@job.command()
+@click.argument("build", metavar="BUILD")
+@click.option("--attempt", type=click.IntRange(min=1), help="Of this attempt, instead of the newest.")
+@click.option("--name", metavar="FILE", help="Print this one, for example reproduce.py; without it: list the names.")
+@json_option
+def attachments(build: str, attempt: int | None, name: str | None, as_json: bool) -> None:
+    """List or print what a failed build left, such as reproduce.py, which repeats it outside the farm."""
+    from enginehouse.cli.output import clean, print_json
+
+    with farm() as client:
+        if name is not None:
+            found = client.builds.attachment(build, name, attempt)
+            print_json(found) if as_json else click.echo(found.text)
+            return
+        view = client.builds.get(build)
+        if as_json:
+            print_json(view)
+            return
+        number = attempt or len(view.attempts)
+        names = [one for each in view.attempts if each.number == number for one in each.attachments]
+        click.echo("\n".join(map(clean, names)) or "nothing was left")
 
 
 def _builds_of(client: Client, given: str) -> list[tuple[str, str]]:

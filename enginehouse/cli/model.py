@@ -1,4 +1,4 @@
-"""``enginehouse model``: push, inspect, list."""
+"""``enginehouse model``: push, inspect, targets, list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enginehouse.cli.common import farm, json_option, model_id, more, paging, qu
 
 if TYPE_CHECKING:
     from enginehouse.signature import TensorSpec
-    from enginehouse.views import ModelView
+    from enginehouse.views import ModelView, Page, ReachView
 
 
 @click.group()
@@ -49,12 +49,28 @@ def push(path: Path, name: str | None, files: tuple[Path, ...], as_json: bool, q
 @click.argument("given", metavar="MODEL")
 @json_option
 def inspect(given: str, as_json: bool) -> None:
-    """Show what the farm knows of a model: inputs, outputs, operators."""
+    """Show what the farm knows of a model: inputs, outputs, operators, and the targets that it can go to."""
     from enginehouse.cli.output import print_json
 
     with farm() as client:
         view = client.models.get(model_id(client, given))
-        print_json(view) if as_json else _describe(view)
+        if as_json:
+            print_json(view)
+            return
+        _describe(view)
+        _reach(client.models.targets(view.id))
+
+
+@model.command()
+@click.argument("given", metavar="MODEL")
+@json_option
+def targets(given: str, as_json: bool) -> None:
+    """Show the targets that a model can go to, and why it cannot go to the others."""
+    from enginehouse.cli.output import print_json
+
+    with farm() as client:
+        page = client.models.targets(model_id(client, given))
+        print_json(page) if as_json else _reach(page)
 
 
 @model.command("list")
@@ -90,9 +106,12 @@ def _describe(view: ModelView) -> None:
     signature = view.signature
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in signature.opsets.items())
     click.echo(f"{view.id}  {clean(view.name)}")
-    click.echo(
-        clean(f"{signature.format}, {size_text(view.size)}, {signature.parameters:,} parameters, opset {opsets}")
-    )
+    facts = [signature.format, size_text(view.size), f"{signature.parameters:,} parameters"]
+    if signature.flops is not None:
+        facts.append(f"{signature.flops:,} operations an inference")
+    if opsets:
+        facts.append(f"opset {opsets}")
+    click.echo(clean(", ".join(facts)))
     if signature.producer:
         click.echo(clean(f"made by {signature.producer}"))
     rows = [["input", *_spec(spec)] for spec in signature.inputs]
@@ -102,6 +121,13 @@ def _describe(view: ModelView) -> None:
     click.echo(clean("operators: " + ", ".join(f"{name} {count}" for name, count in counts)))
     if len(view.files) > 1:
         print_table(["file", "size"], [[file.path, size_text(file.size)] for file in view.files], right=["size"])
+
+
+def _reach(page: Page[ReachView]) -> None:
+    from enginehouse.cli.output import print_table
+
+    rows = [[one.target, one.reach, one.code, one.reason] for one in page.items]
+    print_table(["target", "can go", "code", "reason"], rows)
 
 
 def _spec(spec: TensorSpec) -> list[str]:

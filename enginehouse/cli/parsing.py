@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -41,6 +42,33 @@ def shapes(given: Sequence[str]) -> dict[str, tuple[int, ...]]:
         if name in found:
             raise click.BadParameter(f"'{name}' is given twice.")
         found[name] = tuple(int(part) for part in parts)
+    return found
+
+
+def profile(given: Sequence[str]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """``x=1,3,64,64:1,3,320,320:4,3,640,640``: smallest, usual and largest shape of an input."""
+    found: dict[str, dict[str, tuple[int, ...]]] = {}
+    for text in given:
+        name, equals, ranges = text.rpartition("=")
+        bounds = ranges.split(":")
+        if not equals or not name or len(bounds) != 3:
+            raise click.BadParameter(f"'{text}' is not INPUT=MIN:OPT:MAX, each of them N,N,...")
+        if name in found:
+            raise click.BadParameter(f"'{name}' is given twice.")
+        found[name] = {
+            bound: shapes([f"{name}={dims}"])[name] for bound, dims in zip(("min", "opt", "max"), bounds, strict=True)
+        }
+    return found
+
+
+def observed(path: Path) -> list[dict[str, list[int]]]:
+    """A JSON file with a list of {input: shape}; the request's schema looks at what is in it."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(found, list):
+        raise click.BadParameter(f"{path} holds no list of {{input: shape}}.")
     return found
 
 

@@ -31,7 +31,7 @@ _PLACEHOLDER = "0" * 64
     metavar="BACKEND:PRECISION[@TAG+...]",
     help="What to build, for example openvino:fp16. Repeat it for more.",
 )
-@click.option("--dataset", metavar="DATASET", help="Sample inputs to verify with: id, NAME or NAME@VERSION.")
+@click.option("--dataset", metavar="DATASET", help="Samples to calibrate and verify with: id, NAME or NAME@VERSION.")
 @click.option(
     "--gate",
     "gates",
@@ -46,6 +46,19 @@ _PLACEHOLDER = "0" * 64
     multiple=True,
     metavar="INPUT=N,N,...",
     help="The shape to feed an input with dynamic dimensions.",
+)
+@click.option(
+    "--profile",
+    "profile",
+    multiple=True,
+    metavar="INPUT=MIN:OPT:MAX",
+    help="Smallest, usual and largest shape of an input, each N,N,... Repeat it for each dynamic input.",
+)
+@click.option(
+    "--observed-shapes",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="JSON list of {input: shape} seen in production; a profile is derived from it.",
 )
 @click.option(
     "--option",
@@ -95,6 +108,8 @@ def submit(
     dataset: str | None,
     gates: tuple[str, ...],
     shapes: tuple[str, ...],
+    profile: tuple[str, ...],
+    observed_shapes: Path | None,
     options: tuple[str, ...],
     priority: str,
     time_limit: str | None,
@@ -132,6 +147,8 @@ def submit(
         options,
         gates,
         shapes=parsing.shapes(shapes),
+        profiles=[parsing.profile(profile)] if profile else [],
+        observed_shapes=parsing.observed(observed_shapes) if observed_shapes else [],
         limits=limits,
         dataset=dataset,
         priority=priority,

@@ -22,16 +22,19 @@ _STATUS = {
 }
 
 
-def wait_for(farm: Client, job: JobView, quiet: bool, timeout: float | None = None) -> JobView:
+def wait_for(farm: Client, job: JobView | str, quiet: bool, timeout: float | None = None) -> JobView:
     """The ended job. Interrupted or out of time, the job goes on, and the message says how to come back."""
+    name = job if isinstance(job, str) else job.id
     try:
+        if isinstance(job, str):
+            job = farm.jobs.get(job)
         with builds(job, quiet) as on_event:
             return farm.jobs.wait(job, timeout=timeout, on_event=on_event)
     except KeyboardInterrupt:
-        click.echo(f"\nJob {clean(job.id)} goes on.\n{how_to_go_on(job.id)}", err=True)
+        click.echo(f"\nJob {clean(name)} goes on.\n{how_to_go_on(name)}", err=True)
         raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
     except TimeoutError as error:
-        click.echo(f"{clean(str(error))}.\n{how_to_go_on(job.id)}", err=True)
+        click.echo(f"{clean(str(error))}.\n{how_to_go_on(name)}", err=True)
         raise click.exceptions.Exit(ExitCode.TIMEOUT) from None
 
 

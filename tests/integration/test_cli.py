@@ -245,6 +245,7 @@ def test_json_is_the_apis_own_and_nothing_else(live: Live, model: Path) -> None:
         assert live.json("job", "list") == api("/v1/jobs")
         assert live.json("job", "list", "--state", "failed")["items"] == []
         assert live.json("model", "inspect", pushed["id"]) == api(f"/v1/models/{pushed['id']}") == pushed
+        assert live.json("model", "targets", pushed["id"]) == api(f"/v1/models/{pushed['id']}/targets")
         assert live.json("model", "list", "--limit", "1") == api("/v1/models?limit=1")
         assert live.json("artifact", "list", "--model", pushed["id"][:8]) == api("/v1/artifacts")
         artifact = api(f"/v1/artifacts/{build['artifact']}")
