@@ -52,6 +52,7 @@ _MAGIC: tuple[tuple[int, bytes, Format], ...] = (
 # What only the name tells: formats without a magic number. Asked when the bytes are not ONNX.
 _SUFFIXES = {
     ".pb": Format("TensorFlow (.pb)", _TENSORFLOW),
+    ".prototxt": Format("Caffe network without its weights", "Push it with the .caffemodel beside it."),
     ".caffemodel": Format("Caffe weights without their network", "Push the .prototxt with the .caffemodel beside it."),
     ".pdmodel": Format("PaddlePaddle", "Convert the model to ONNX with paddle2onnx."),
     ".pdiparams": Format("PaddlePaddle", "Convert the model to ONNX with paddle2onnx."),
@@ -99,7 +100,7 @@ def refuse_by_name(name: str) -> None:
 
 def _refusal(found: Format) -> ModelFormatUnsupported:
     if found is _PICKLE:
-        detail = "the file is a Python pickle, and loading it would run whatever code is in it; the farm never does"
+        detail = "the file is a Python pickle: loading it runs code from the file, so the farm never does"
         return ModelExecutesCode(detail, advice=found.advice, format=found.name)
     taken = ", ".join(Taken)
     return ModelFormatUnsupported(

@@ -57,7 +57,7 @@ def test_the_main_job_on_postgresql_and_s3(production: EmbeddedFarm, tmp_path, s
 
 def test_an_upload_goes_straight_to_s3_and_is_checked_there(production: EmbeddedFarm, tmp_path):
     headers = {"Authorization": f"Bearer {production.token}"}
-    np.savez(tmp_path / "big.npz", x=np.frombuffer(secrets.token_bytes(40 * 2**20), np.float32).reshape(10, -1))
+    np.savez(tmp_path / "big.npz", x=np.frombuffer(secrets.token_bytes(40 * 2**20), np.uint8).reshape(10, -1))
     with Client(production.url, production.token) as client:
         dataset = client.datasets.push(tmp_path / "big.npz")
         assert (dataset.samples, dataset.size) == (10, (tmp_path / "big.npz").stat().st_size)

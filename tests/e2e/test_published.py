@@ -1,0 +1,122 @@
+"""Every graph that the onnx package publishes goes through the farm as far as the toolchain alone takes it.
+
+LiteRT takes some seconds a graph, so by default a few graphs go there; ENGINEHOUSE_TEST_PUBLISHED=all takes every one
+(``make published``) and writes docs/published.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from published import Published, all_published
+
+from enginehouse.client import Client
+from enginehouse.states import BuildState
+from workers.backends import get
+from workers.backends.base import Saved, Setting
+
+PAGE = Path(__file__).parents[2] / "docs/published.md"
+EVERY = os.environ.get("ENGINEHOUSE_TEST_PUBLISHED") == "all"
+FEW = (
+    "light_resnet50",
+    "light_shufflenet",
+    "test_Conv2d",
+    "test_Conv1d",
+    "test_Linear",
+    "test_operator_maxpool",
+    "test_GLU",
+)
+
+pytestmark = pytest.mark.timeout(7200 if EVERY else 600)
+
+
+def graphs(backend: str) -> list[Published]:
+    return [one for one in all_published() if EVERY or backend != "litert" or one.name in FEW]
+
+
+def alone(backend: str, folder: Path) -> dict[str, dict]:
+    """How the toolchain does without the farm; a graph that takes the process with it has not passed."""
+    left = [one.name for one in graphs(backend)]
+    found: dict[str, dict] = {}
+    while left:
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("published.py")), backend, str(folder)],
+            input="\n".join(left),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+        found |= {answer["name"]: answer for answer in map(json.loads, done.stdout.splitlines())}
+        left = [name for name in left if name not in found]
+        if left and done.returncode:
+            found[left[0]] = {"name": left[0], "passed": False, "why": f"the process died ({done.returncode})"}
+            left.pop(0)
+    return found
+
+
+def through_the_farm(client: Client, backend: str, folder: Path) -> dict[str, dict]:
+    """Each graph with its published inputs as the dataset; the artifact is fetched, and run on them."""
+    jobs = {}
+    for one in graphs(backend):
+        model = client.models.push(one.path)
+        np.savez(folder / "inputs.npz", **{name: array[None] for name, array in one.inputs.items()})
+        dataset = client.datasets.push(folder / "inputs.npz", name=f"published-{one.name.lower()}")
+        jobs[one.name] = client.jobs.submit(
+            model=model.id, targets=[f"{backend}:fp32"], dataset=dataset.id, benchmark=False
+        )
+    found = {}
+    for one in graphs(backend):
+        (build,) = client.jobs.wait(jobs[one.name], timeout=3600).builds
+        why = f"{build.failure.code}: {build.failure.detail}" if build.failure else ""
+        passed = build.state is BuildState.SUCCEEDED
+        if build.artifact:
+            place = folder / one.name
+            manifest = client.artifacts.download(build.artifact, place)
+            given = one.given_by(run(backend, Saved(place, manifest.entry, ()), one))
+            passed, why = (True, "") if given else (False, why or "other outputs than the published ones")
+        found[one.name] = {"name": one.name, "passed": passed, "why": why}
+    return found
+
+
+def run(backend: str, saved: Saved, one: Published) -> list[np.ndarray]:
+    toolchain = get(backend)
+    outputs = toolchain.load(saved, toolchain.options(), Setting(threads=1)).run(one.inputs)
+    return [np.asarray(outputs[output.name]) for output in one.graph.output]
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "litert"])
+def test_what_the_toolchain_takes_the_farm_takes(client: Client, backend: str, tmp_path: Path):
+    direct, farm = alone(backend, tmp_path), through_the_farm(client, backend, tmp_path)
+    if EVERY:
+        write(backend, direct, farm)
+    lost = {name: farm[name]["why"] for name in direct if direct[name]["passed"] and not farm[name]["passed"]}
+    assert lost == {}
+
+
+def write(backend: str, direct: dict[str, dict], farm: dict[str, dict]) -> None:
+    """The backend's section of the page, made anew."""
+    sections = PAGE.read_text().split("\n## ") if PAGE.exists() else ["# Published graphs\n"]
+    kept = [section for section in sections if not section.startswith(f"{backend}\n")]
+    passed = sum(one["passed"] for one in farm.values())
+    lines = [
+        f"{backend}\n",
+        f"{passed} of {len(farm)} through the farm; {sum(one['passed'] for one in direct.values())} by the toolchain alone.\n",
+        "| graph | through the farm | the toolchain alone |",
+        "|---|---|---|",
+    ]
+    for name, one in farm.items():
+        if not one["passed"]:
+            theirs = direct[name]["why"] or "passes"
+            lines.append(f"| {name} | {cell(one['why'])} | {cell(theirs)} |")
+    PAGE.write_text("\n## ".join([*kept, "\n".join(lines) + "\n"]))
+
+
+def cell(text: str) -> str:
+    return " ".join(text.replace("|", "/").split())[:240]
