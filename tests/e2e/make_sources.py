@@ -1,4 +1,4 @@
-"""One small classifier in every source format, and samples for it. A program of its own: frameworks are heavy.
+"""One small classifier in every source format. A program of its own: frameworks are heavy.
 
 ``python make_sources.py FOLDER`` writes them; ``SOURCES`` names them.
 """
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 SOURCES = {
     "onnx": "net.onnx",
@@ -28,12 +30,9 @@ SIDE = 32
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(5)
-    pictures = rng.random((SAMPLES, 1, 3, SIDE, SIDE), dtype=np.float32)
     from_torch(folder, rng)
     from_tensorflow(folder)
     caffe(folder, rng)
-    np.savez(folder / "pictures.npz", x=pictures)
-    np.savez(folder / "pictures_last.npz", x=np.moveaxis(pictures, 2, -1).copy())
 
 
 def from_torch(folder: Path, rng: np.random.Generator) -> None:
@@ -93,6 +92,50 @@ def from_tensorflow(folder: Path) -> None:
     net.export(folder / SOURCES["tf-savedmodel"], verbose=False)
     converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder / SOURCES["tf-savedmodel"]))
     (folder / SOURCES["tflite"]).write_bytes(converter.convert())
+
+
+CAFFE = f"""
+name: "net"
+input: "data"
+input_shape {{ dim: 1 dim: 3 dim: {SIDE} dim: {SIDE} }}
+layer {{ name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+         convolution_param {{ num_output: 16 kernel_size: 3 pad: 1 bias_term: false }} }}
+layer {{ name: "bn1" type: "BatchNorm" bottom: "conv1" top: "conv1" batch_norm_param {{ use_global_stats: true }} }}
+layer {{ name: "scale1" type: "Scale" bottom: "conv1" top: "conv1" scale_param {{ bias_term: true }} }}
+layer {{ name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }}
+layer {{ name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2"
+         convolution_param {{ num_output: 16 kernel_size: 3 pad: 1 }} }}
+layer {{ name: "relu2" type: "ReLU" bottom: "conv2" top: "conv2" }}
+layer {{ name: "sum" type: "Eltwise" bottom: "conv1" bottom: "conv2" top: "sum" }}
+layer {{ name: "pool" type: "Pooling" bottom: "sum" top: "pool" pooling_param {{ pool: AVE global_pooling: true }} }}
+layer {{ name: "classes" type: "InnerProduct" bottom: "pool" top: "classes" inner_product_param {{ num_output: {CLASSES} }} }}
+layer {{ name: "prob" type: "Softmax" bottom: "classes" top: "prob" }}
+"""
+
+
+def caffe(folder: Path, rng: np.random.Generator) -> None:
+    """A network's text and its weights, as Caffe writes them."""
+    from protos.caffe import MESSAGES
+
+    (folder / SOURCES["caffe"]).write_text(CAFFE)
+    shapes = {
+        "conv1": [(16, 3, 3, 3)],
+        "bn1": [(16,), (16,), (1,)],
+        "scale1": [(16,), (16,)],
+        "conv2": [(16, 16, 3, 3), (16,)],
+        "classes": [(CLASSES, 16), (CLASSES,)],
+    }
+    net = MESSAGES["Weights"]()
+    for name, blobs in shapes.items():
+        layer = net.layer.add(name=name)
+        for index, shape in enumerate(blobs):
+            values = rng.normal(0, 0.3, shape).astype(np.float32)
+            if name == "bn1":  # mean, variance, and the factor that both are divided by
+                values = (values, np.abs(values) + 0.5, np.ones(1, np.float32))[index]
+            blob = layer.blobs.add()
+            blob.shape.dim.extend(shape)
+            blob.data.append(values.astype("<f4").tobytes())  # packed floats
+    (folder / "net.caffemodel").write_bytes(net.SerializeToString())
 
 
 if __name__ == "__main__":
