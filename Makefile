@@ -17,7 +17,7 @@ PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3.14 python
 # Two makes in two terminals must not install into one environment at the same time.
 LOCK := $(shell command -v flock >/dev/null 2>&1 && mkdir -p .cache && echo 'flock .cache/venv.lock')
 
-.PHONY: help demo up test lint format bench openapi migrate migration clean
+.PHONY: help demo up test lint format bench matrix published openapi options migrate migration clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -44,8 +44,17 @@ format: $(STAMPS)/lint ## let ruff put the code into its form
 bench: $(STAMPS)/test ## measure the farm against the vendor's tools, side by side (minutes)
 	@$(PY) -m benchmarks $(ARGS)
 
+matrix: $(STAMPS)/test ## build for every target, and write docs/support-matrix.md and docs/real-models.md
+	@ENGINEHOUSE_TEST_MATRIX=write $(PY) -m pytest tests/e2e/test_support_matrix.py tests/e2e/test_real_models.py $(ARGS)
+
+published: $(STAMPS)/test ## send every graph that the onnx package publishes through the farm, and write docs/published.md
+	@ENGINEHOUSE_TEST_PUBLISHED=all $(PY) -m pytest tests/e2e/test_published.py $(ARGS)
+
 openapi: $(STAMPS)/base ## write the API's description anew
 	@$(PY) -m api.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+options: $(STAMPS)/test ## write docs/options.md anew
+	@$(PY) -m workers.backends.page > docs/options.md.new && mv docs/options.md.new docs/options.md
 
 migrate: $(STAMPS)/base ## bring the configured database (ENGINEHOUSE_DATABASE_URL) to the newest schema
 	@$(PY) -m scheduler.registry.migrate

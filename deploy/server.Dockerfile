@@ -14,6 +14,8 @@ COPY enginehouse/__init__.py enginehouse/__init__.py
 RUN pip install --constraint constraints.txt --editable '.[server]'
 
 COPY enginehouse enginehouse
+COPY protos protos
+COPY samples samples
 COPY sandbox sandbox
 COPY scheduler scheduler
 COPY api api

@@ -17,6 +17,8 @@ RUN python3 -m venv --system-site-packages /opt/venv \
 ENV PATH=/opt/venv/bin:$PATH
 
 COPY enginehouse enginehouse
+COPY protos protos
+COPY samples samples
 COPY sandbox sandbox
 COPY workers workers
 

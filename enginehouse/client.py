@@ -21,6 +21,8 @@ from pydantic import BaseModel, ValidationError
 
 from enginehouse.bundle import Manifest
 from enginehouse.connection import Answered, Connection, error_from, parsed
+from enginehouse.dataset_folder import folder_source
+from enginehouse.datasets import ImageRecipe
 from enginehouse.download import download_artifact, download_files
 from enginehouse.errors import NotFound, RequestError
 from enginehouse.logs import follow_log
@@ -155,10 +157,25 @@ class Models(_Part):
 class Datasets(_Part):
     """Named, versioned sample inputs."""
 
-    def push(self, data: str | Path | bytes, name: str | None = None, progress: Progress = no_progress) -> DatasetView:
-        """Upload a .npz file as the next version of ``name`` (by default the file's name)."""
+    def push(
+        self,
+        data: str | Path | bytes,
+        name: str | None = None,
+        progress: Progress = no_progress,
+        recipe: ImageRecipe | None = None,
+    ) -> DatasetView:
+        """Upload a .npz, a .zip or a folder as the next version of ``name`` (by default the file's or folder's name).
+
+        A folder holds .npy arrays, or pictures with their recipe.json or ``recipe`` in its place; the same files make
+        the same version. Raises DatasetUnreadable for a folder that is no dataset, before anything is sent.
+        """
         source: Source
-        if isinstance(data, bytes):
+        path = None if isinstance(data, bytes) else Path(data)
+        if path is not None and path.is_dir():
+            source = folder_source(path.resolve(), recipe)
+        elif recipe is not None:
+            raise RequestError("a recipe is for a folder of pictures", advice="A zip brings its own recipe.json.")
+        elif isinstance(data, bytes):
             if name is None:
                 raise RequestError("a dataset given as bytes needs a name", advice="Give name=...")
             source = BytesSource(path=name, data=data, size=len(data))

@@ -307,7 +307,10 @@ class DatasetUnreadable(RequestError):
 
     code = "dataset.unreadable"
     title = "The dataset cannot be read"
-    advice = "Upload a .npz file without pickled objects: one array per model input, first axis = samples."
+    advice = (
+        "Push a .npz file (one array per input, first axis = samples), folders INPUT/NAME.npy with one array per "
+        "sample, or pictures with a recipe.json."
+    )
 
 
 class DatasetMismatch(RequestError):
@@ -315,7 +318,7 @@ class DatasetMismatch(RequestError):
 
     code = "dataset.mismatch"
     title = "The dataset does not fit the model"
-    advice = "Name each array after a model input; array[i] is one sample in the input's full shape."
+    advice = "Name arrays after the model's inputs; one sample has an input's type and full shape, batch axis included."
 
 
 class DatasetNotFinite(DatasetUnreadable):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from enginehouse.bundle import Manifest
 from enginehouse.capability import Capability, Hardware
+from enginehouse.datasets import DatasetKind, InputStatistics
 from enginehouse.errors import Failure
 from enginehouse.gates import Gates
 from enginehouse.report import Report
@@ -46,8 +47,13 @@ class DatasetView(BaseModel):
     name: str
     version: int
     size: int
+    kind: DatasetKind = Field(description="how the samples lie in the file")
     samples: int
-    inputs: list[TensorSpec] = Field(description="shape of one sample, without the sample axis")
+    labels: bool = Field(default=False, description="whether the samples have labels")
+    inputs: list[TensorSpec] = Field(
+        description="shape of one sample, without the sample axis; null: the size differs between samples"
+    )
+    statistics: dict[str, InputStatistics] = Field(default_factory=dict, description="by input")
     created: datetime
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from enginehouse.datasets import LABELS, DatasetKind, InputStatistics, takes
 from enginehouse.errors import DatasetMismatch, NotFound
 from enginehouse.signature import ModelSignature, TensorSpec
 from enginehouse.uploads import DatasetRequest
@@ -19,8 +20,8 @@ from scheduler.registry.engine import now
 from scheduler.registry.tables import Blob, Dataset
 from scheduler.tokens import Principal
 
-LABELS = "labels"
-"""The one array of a dataset that is no model input."""
+_LISTED = 10
+"""Names in a message."""
 
 
 def receive(
@@ -41,9 +42,7 @@ def create(farm: Farm, principal: Principal, request: DatasetRequest) -> tuple[D
         advice = "Upload the file first (POST /v1/uploads)."
         raise NotFound("these bytes were not uploaded by this project", advice=advice, sha256=request.sha256)
     with blobs.local(farm, blob) as path:
-        samples, inputs = inspect_dataset(
-            path, time_s=farm.settings.inspect_time_s, memory_mb=farm.settings.inspect_memory_mb
-        )
+        contents = inspect_dataset(path, time_s=farm.settings.inspect_time_s, memory_mb=farm.settings.inspect_memory_mb)
     with farm.write() as session:
         mine = select(Dataset).where(Dataset.project_id == principal.project, Dataset.name == request.name)
         newest = session.scalar(mine.order_by(Dataset.version.desc()).limit(1))
@@ -55,10 +54,10 @@ def create(farm: Farm, principal: Principal, request: DatasetRequest) -> tuple[D
             name=request.name,
             version=(newest.version if newest else 0) + 1,
             sha256=request.sha256,
-            samples=samples,
-            kind="npz",
-            statistics={},
-            inputs=[spec.model_dump(mode="json") for spec in inputs],
+            samples=contents.samples,
+            kind=contents.kind.value,
+            statistics={name: one.model_dump(mode="json") for name, one in contents.statistics.items()},
+            inputs=[spec.model_dump(mode="json") for spec in contents.inputs],
             created=now(session),
         )
         session.add(row)
@@ -95,19 +94,37 @@ def list_(session: Session, principal: Principal, limit: int = 50, after: str | 
 
 
 def check_fits(inputs: list[TensorSpec], signature: ModelSignature, name: str) -> None:
-    """Raise DatasetMismatch unless every model input has an array of its type and a shape that it takes."""
-    arrays = {spec.name: spec for spec in inputs if spec.name != LABELS}
-    for wanted in signature.inputs:
-        array = arrays.get(wanted.name)
-        if array is None:
-            raise DatasetMismatch(f"dataset {name} has no array '{wanted.name}'", input=wanted.name)
-        if array.dtype != wanted.dtype:
-            detail = f"array '{wanted.name}' of dataset {name} is {array.dtype}, the model takes {wanted.dtype}"
-            raise DatasetMismatch(detail, input=wanted.name)
-        fixed = zip(array.shape, wanted.shape, strict=False)
-        if len(array.shape) != len(wanted.shape) or any(isinstance(w, int) and w != a for a, w in fixed):
-            detail = f"samples of '{wanted.name}' have shape {array.shape}, the model takes {wanted.shape}"
-            raise DatasetMismatch(detail, input=wanted.name)
+    """Raise DatasetMismatch unless the dataset has samples of every model input, and of nothing else, in its type and
+    a shape that it takes. ``inputs``: the dataset's; ``name``: what to call it.
+    """
+    found = {spec.name: spec for spec in inputs}
+    wanted = {spec.name: spec for spec in signature.inputs}
+    missing = [spec for spec in signature.inputs if spec.name not in found]
+    extra = [spec.name for spec in inputs if spec.name not in wanted]
+    if missing:
+        raise DatasetMismatch(
+            f"dataset {name} has no samples of {_listed([_text(spec) for spec in missing])}; it has "
+            f"{_listed([_text(spec) for spec in inputs])}",
+            input=missing[0].name,
+            missing=[spec.name for spec in missing],
+            extra=extra,
+        )
+    if extra:
+        raise DatasetMismatch(
+            f"dataset {name} has samples of {_listed(extra)}, which the model has no input for; "
+            f"it takes {_listed(list(wanted))}",
+            advice=f"Leave them out of the dataset; labels go into '{LABELS}'.",
+            extra=extra,
+        )
+    for spec in signature.inputs:
+        mine = found[spec.name]
+        where = {"input": spec.name, "found": _text(mine), "wanted": _text(spec)}
+        if mine.dtype != spec.dtype:
+            raise DatasetMismatch(f"samples of '{spec.name}' are {mine.dtype}, the model takes {spec.dtype}", **where)
+        if not takes(spec, mine.shape):
+            differing = "; None stands for sizes that differ between samples" if None in mine.shape else ""
+            detail = f"samples of '{spec.name}' have the shape {mine.shape}, the model takes {spec.shape}{differing}"
+            raise DatasetMismatch(detail, **where)
 
 
 def _view(row: Dataset, blob: Blob) -> DatasetView:
@@ -116,7 +133,21 @@ def _view(row: Dataset, blob: Blob) -> DatasetView:
         name=row.name,
         version=row.version,
         size=blob.size,
+        kind=DatasetKind(row.kind),
         samples=row.samples,
+        labels=LABELS in row.statistics,
         inputs=[TensorSpec.model_validate(spec) for spec in row.inputs],
+        statistics={
+            name: InputStatistics.model_validate(one) for name, one in row.statistics.items() if name != LABELS
+        },
         created=row.created,
     )
+
+
+def _text(spec: TensorSpec) -> str:
+    return f"'{spec.name}' ({spec.dtype} {spec.shape})"
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

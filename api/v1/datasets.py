@@ -9,7 +9,7 @@ from api.bodies import BodyStream
 from api.routing import Call, Reply, Router
 from api.v1.models import DigestHeader
 from api.v1.paging import PageQuery
-from enginehouse.errors import DatasetUnreadable, DigestMismatch, RequestError
+from enginehouse.errors import DatasetNotFinite, DatasetUnreadable, DigestMismatch, RequestError, TooLarge
 from enginehouse.uploads import DatasetRequest
 from enginehouse.views import DatasetView, Page
 from scheduler import datasets
@@ -34,12 +34,14 @@ class DatasetQuery(BaseModel):
     "Push a dataset as one stream, or make one from a completed upload",
     status=201,
     also={200: "The dataset's newest version has these bytes already"},
-    errors=(DigestMismatch, DatasetUnreadable),
+    errors=(DigestMismatch, DatasetUnreadable, DatasetNotFinite, TooLarge),
 )
 def create(
     call: Call, body: DatasetRequest | None, stream: BodyStream | None, query: DatasetQuery, headers: DigestHeader
 ) -> Reply[DatasetView]:
-    """The bytes are a .npz file: one array per model input, first axis = samples."""
+    """The bytes are a zip of one of three kinds: INPUT.npy arrays whose first axis counts the samples (a .npz file),
+    INPUT/NAME.npy arrays of one sample each, or pictures with a recipe.json. 'labels' holds labels and is no input.
+    """
     if stream is not None:
         if query.name is None:
             fields = [{"place": "query.name", "says": "Field required"}]

@@ -17,7 +17,7 @@ ENTRIES = {
     "submit": Entry(f"{_HERE}.submit", "submit", "Build a model for one or more targets."),
     "job": Entry(f"{_HERE}.job", "job", "List, show, wait for and cancel jobs; read logs."),
     "model": Entry(f"{_HERE}.model", "model", "Push, inspect and list models."),
-    "dataset": Entry(f"{_HERE}.dataset", "dataset", "Push and list datasets."),
+    "dataset": Entry(f"{_HERE}.dataset", "dataset", "Push, list and show datasets."),
     "artifact": Entry(f"{_HERE}.artifact", "artifact", "List and download artifacts."),
     "worker": Entry(f"{_HERE}.worker", "worker", "List the farm's workers."),
     "token": Entry(f"{_HERE}.token", "token", "Create, list and revoke tokens."),

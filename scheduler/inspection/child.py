@@ -32,8 +32,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         if request["kind"] == "dataset":
             from scheduler.inspection.dataset import read_dataset
 
-            samples, inputs = read_dataset(Path(request["files"][0][1]), request["max_bytes"])
-            return {"samples": samples, "inputs": [spec.model_dump(mode="json") for spec in inputs]}
+            contents = read_dataset(Path(request["files"][0][1]), request["max_bytes"])
+            return {"contents": contents.model_dump(mode="json")}
         from scheduler.inspection.model import read_model
 
         signature = read_model([(path, Path(local)) for path, local in request["files"]])

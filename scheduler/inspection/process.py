@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from enginehouse.datasets import DatasetContents
 from enginehouse.errors import DatasetUnreadable, Failure, ModelUnreadable, from_failure
-from enginehouse.signature import ModelSignature, TensorSpec
+from enginehouse.signature import ModelSignature
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MAX_ANSWER = 16 * 1024**2
@@ -38,14 +39,14 @@ def inspect_model(files: Sequence[tuple[str, Path]], *, time_s: float = 60, memo
 
 def inspect_dataset(
     path: Path, *, time_s: float = 60, memory_mb: int = 2048, max_bytes: int = 64 * _GIB
-) -> tuple[int, list[TensorSpec]]:
-    """Number of samples and the inputs of an uploaded .npz file. ``max_bytes``: largest unpacked size.
+) -> DatasetContents:
+    """What an uploaded dataset holds. ``max_bytes``: largest unpacked size.
 
-    Raises DatasetUnreadable or TooLarge.
+    Raises DatasetUnreadable, DatasetNotFinite or TooLarge.
     """
     request = {"kind": "dataset", "files": [["dataset", str(path.absolute())]], "max_bytes": max_bytes}
     answer = _ask(request, DatasetUnreadable, time_s, memory_mb)
-    return int(answer["samples"]), [TensorSpec.model_validate(spec) for spec in answer["inputs"]]
+    return DatasetContents.model_validate(answer["contents"])
 
 
 def _ask(

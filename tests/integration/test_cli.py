@@ -31,6 +31,7 @@ from onnx import TensorProto, helper, numpy_helper
 from services.process import free_port, running, wait_until
 from services.redis import RedisServer
 from services.s3 import S3Bucket
+from unit.samples.made import picture
 
 from enginehouse import Client, errors
 from enginehouse.bundle import BundleFile, Manifest
@@ -362,6 +363,42 @@ def test_datasets(live: Live, model: Path, tmp_path: Path) -> None:
     assert [line.split()[0] for line in live.run("dataset", "list")[0].splitlines()[1:]] == ["faces@2", "faces@1"]
     assert live.json("submit", str(model), "-t", "openvino:fp16", "--dataset", "faces@1", "-q")["dataset"] == "faces@1"
     assert live.run("submit", str(model), "-t", "openvino:fp16", "--dataset", "none", status=4)[1]
+    assert "faces@2" in live.run("dataset", "show", "faces")[0]
+    shown = live.json("dataset", "show", "faces@1")
+    assert shown == live.json("dataset", "list", "--limit", "200")["items"][1]
+    assert shown["statistics"]["x"]["zeros"] == 1
+
+
+def test_a_folder_of_pictures_is_a_dataset(live: Live, tmp_path: Path) -> None:
+    folder = tmp_path / "Photos"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(picture()[0])
+    (folder / "b.png").write_bytes(picture(seed=1)[0])
+    options = (
+        "--name",
+        "photos",
+        "--input",
+        "x",
+        "--size",
+        "4x5",
+        "--resize",
+        "crop",
+        "--mean",
+        "1,2,3",
+        "--scale",
+        "2",
+    )
+    pushed = live.json("dataset", "push", str(folder), *options, "-q")
+    assert (pushed["kind"], pushed["samples"], pushed["version"], pushed["labels"]) == ("images", 2, 1, False)
+    assert pushed["inputs"] == [{"name": "x", "dtype": "float32", "shape": [1, 3, 4, 5]}]
+    (folder / ".DS_Store").write_bytes(b"litter")
+    assert live.run("dataset", "push", str(folder), *options, "-q")[0] == "photos@1\n"
+    assert live.run("dataset", "push", str(folder), "--name", "photos", "--input", "y", "-q")[0] == "photos@2\n"
+    table = live.run("dataset", "show", "photos@2")[0]
+    assert "images, 2 samples, without labels" in table
+    assert "[1, 3, 6, 8]" in table
+    assert "Error dataset.unreadable" in live.run("dataset", "push", str(folder), "--name", "p", "-q", status=3)[1]
+    assert "--input NAME" in live.run("dataset", "push", str(folder), "--size", "4x4", "-q", status=2)[1]
 
 
 def test_refusals(live: Live, model: Path) -> None:

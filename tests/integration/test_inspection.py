@@ -19,16 +19,14 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
 from enginehouse.errors import (
-    DatasetUnreadable,
     ExternalDataMissing,
     ExternalDataOutside,
     ModelFormatUnsupported,
     ModelUnreadable,
     RequestError,
-    TooLarge,
 )
 from enginehouse.signature import ModelSignature, TensorSpec
-from scheduler.inspection import inspect_dataset, inspect_model
+from scheduler.inspection import inspect_model
 from scheduler.inspection.model import read_model as read_onnx
 
 PACKAGED = Path(onnx.__file__).parent / "backend" / "test" / "data"
@@ -457,80 +455,6 @@ class TestOtherFormats:
     def test_by_name_where_the_bytes_say_nothing(self, save: Callable[..., Any]) -> None:
         with pytest.raises(ModelFormatUnsupported, match="Caffe"):
             read_onnx(save(b"layer { name: 'x' }", "net.prototxt"))
-
-
-def npz(**arrays: Any) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-class TestDatasets:
-    @pytest.fixture
-    def file(self, tmp_path: Path) -> Callable[[bytes], Path]:
-        def write(data: bytes) -> Path:
-            (tmp_path / "data").write_bytes(data)
-            return tmp_path / "data"
-
-        return write
-
-    def test_samples_and_inputs(self, file: Callable[[bytes], Path]) -> None:
-        data = npz(image=np.zeros((5, 1, 3, 8, 8), np.float32), sr=np.zeros(5, np.int64), labels=np.zeros(5, np.int32))
-        samples, inputs = inspect_dataset(file(data))
-        assert samples == 5
-        assert inputs == [
-            TensorSpec(name="image", dtype="float32", shape=[1, 3, 8, 8]),
-            TensorSpec(name="sr", dtype="int64", shape=[]),
-        ]
-
-    def test_compressed(self, file: Callable[[bytes], Path]) -> None:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, x=np.zeros((3, 1000), np.float16))
-        assert inspect_dataset(file(buffer.getvalue())) == (3, [TensorSpec(name="x", dtype="float16", shape=[1000])])
-
-    @pytest.mark.parametrize(
-        ("data", "reason"),
-        [
-            (b"", "empty"),
-            (b"random bytes", "not a .npz"),
-            (npz(x=np.zeros((2, 3)))[:-30], "not a .npz"),
-            (npz(x=np.array([{"a": 1}], dtype=object)), "pickled Python objects"),
-            (npz(x=np.zeros(2, dtype=[("a", "f4")])), "plain numbers"),
-            (npz(x=np.zeros(2, dtype="datetime64[s]")), "plain numbers"),
-            (npz(x=np.float32(1)), "no sample axis"),
-            (npz(x=np.zeros((2, 3)), y=np.zeros((3, 3))), "number of samples"),
-            (npz(x=np.zeros((0, 3))), "no samples"),
-            (npz(labels=np.zeros(3)), "no inputs"),
-            (zipped("x.txt"), "not the name of an array"),
-            (zipped("x.npy"), "no readable header"),
-            (zipped(".npy"), "not the name of an array"),
-            (zipped(), "0 arrays"),
-        ],
-    )
-    def test_refused(self, file: Callable[[bytes], Path], data: bytes, reason: str) -> None:
-        with pytest.raises(DatasetUnreadable) as caught:
-            inspect_dataset(file(data))
-        assert reason in caught.value.detail
-
-    def test_a_single_array(self, file: Callable[[bytes], Path]) -> None:
-        buffer = io.BytesIO()
-        np.save(buffer, np.zeros(3))
-        with pytest.raises(DatasetUnreadable, match=r"\.npy") as caught:
-            inspect_dataset(file(buffer.getvalue()))
-        assert "numpy.savez" in caught.value.hint
-
-    def test_a_zip_bomb_is_not_unpacked(self, file: Callable[[bytes], Path]) -> None:
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, x=np.zeros((1, 200 * 1024**2), np.uint8))
-        path = file(buffer.getvalue())
-        assert path.stat().st_size < 1024**2
-        with pytest.raises(TooLarge, match="unpacks to"):
-            inspect_dataset(path, max_bytes=100 * 1024**2)
-
-    def test_a_header_that_promises_more_than_there_is(self, file: Callable[[bytes], Path]) -> None:
-        data = npz(x=np.zeros((11, 3), np.float32)).replace(b"(11, 3)", b"(99, 3)")
-        with pytest.raises(DatasetUnreadable):
-            inspect_dataset(file(data))
 
 
 class TestFuzz:

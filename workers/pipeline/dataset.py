@@ -1,52 +1,92 @@
-"""The user's samples: a .npz with one array per model input, first axis = samples."""
+"""The user's samples, read from the dataset's file as they are asked for, each checked against the model's inputs."""
 
 from __future__ import annotations
 
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
-from enginehouse.errors import DatasetMismatch, DatasetUnreadable
+from enginehouse.datasets import takes
+from enginehouse.errors import DatasetMismatch, DatasetNotFinite
 from enginehouse.signature import TensorSpec
+from samples import Dataset, open_dataset
 from workers.backends.base import Array
 
 MOST_VERIFIED = 64
 """Samples that a verification looks at."""
 
 
-def read_samples(path: Path, inputs: list[TensorSpec], most: int = MOST_VERIFIED) -> list[dict[str, Array]]:
-    """The first ``most`` samples, each as input name to array. Raises DatasetUnreadable, DatasetMismatch."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DatasetUnreadable(f"the dataset is not a .npz of plain arrays: {error}") from error
-    missing = [spec.name for spec in inputs if spec.name not in arrays]
-    unknown = sorted(set(arrays) - {spec.name for spec in inputs})
+class Feeds(Sequence[dict[str, Array]]):
+    """Samples as what a session is fed with. None is kept: what is indexed is read, decoded and checked then.
+
+    Indexing raises DatasetUnreadable, DatasetMismatch or DatasetNotFinite; a slice is read no sooner than its samples.
+    """
+
+    def __init__(self, dataset: Dataset, inputs: Sequence[TensorSpec], indices: range) -> None:
+        self._dataset = dataset
+        self._inputs = inputs
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Array]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Feeds: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Array] | Feeds:
+        if isinstance(index, slice):
+            return Feeds(self._dataset, self._inputs, self._indices[index])
+        number = self._indices[index]
+        sample = self._dataset.sample(number)
+        return {spec.name: fitting(spec, sample[spec.name], number) for spec in self._inputs}
+
+
+def read_samples(path: Path, inputs: Sequence[TensorSpec], most: int = MOST_VERIFIED) -> Sequence[dict[str, Array]]:
+    """The first ``most`` samples, each as input name to array. The first one is looked at now.
+
+    Raises DatasetUnreadable, DatasetMismatch, DatasetNotFinite.
+    """
+    dataset = open_dataset(path)
+    names = {spec.name for spec in inputs}
+    missing = [spec.name for spec in inputs if spec.name not in dataset.names]
+    unknown = sorted(set(dataset.names) - names)
     if missing or unknown:
         raise DatasetMismatch(
-            f"inputs without an array: {missing}; arrays without an input: {unknown}", missing=missing, unknown=unknown
+            f"inputs without samples: {missing}; samples without an input: {unknown}", missing=missing, unknown=unknown
         )
-    lengths = {name: (array.shape[0] if array.ndim else 0) for name, array in arrays.items()}
-    samples = min(lengths.values(), default=0)
-    if not samples or len(set(lengths.values())) > 1:
-        raise DatasetMismatch(f"the arrays' first axes (samples) are {lengths}; they must be equal and not 0")
-    for spec in inputs:
-        arrays[spec.name] = fitting(spec, arrays[spec.name])
-    return [{name: array[index] for name, array in arrays.items()} for index in range(min(samples, most))]
+    feeds = Feeds(dataset, inputs, range(min(dataset.samples, most)))
+    _ = feeds[0]
+    return feeds
 
 
-def fitting(spec: TensorSpec, array: Array) -> Array:
-    """The array in the input's element type, if one sample has the input's shape. Raises DatasetMismatch."""
-    sample = array.shape[1:]
-    fits = len(sample) == len(spec.shape) and all(
-        not isinstance(dim, int) or dim < 1 or dim == size for dim, size in zip(spec.shape, sample, strict=True)
-    )
-    if not fits:
+def read_labels(path: Path) -> Array | None:
+    """The dataset's labels, first axis = samples; None where it has none. Raises DatasetUnreadable."""
+    return open_dataset(path).labels()
+
+
+def fitting(spec: TensorSpec, array: Array, number: int) -> Array:
+    """Sample ``number`` of an input in the input's element type. Raises DatasetMismatch, DatasetNotFinite."""
+    where: dict[str, Any] = {"input": spec.name, "sample": number}
+    if not takes(spec, array.shape):
         raise DatasetMismatch(
-            f"one sample of '{spec.name}' has the shape {list(sample)}, the input {spec.shape}", input=spec.name
+            f"sample {number} of '{spec.name}' has the shape {list(array.shape)}, the input {spec.shape}", **where
         )
-    if array.dtype != np.dtype(spec.dtype) and not np.can_cast(array.dtype, spec.dtype, "same_kind"):
-        raise DatasetMismatch(f"'{spec.name}' holds {array.dtype}, the input takes {spec.dtype}", input=spec.name)
-    return array.astype(spec.dtype, copy=False)
+    wanted = _type(spec.dtype)
+    if wanted is None or not np.can_cast(array.dtype, wanted, "same_kind"):
+        raise DatasetMismatch(f"'{spec.name}' holds {array.dtype}, the input takes {spec.dtype}", **where)
+    if array.dtype.kind in "fc" and not np.isfinite(array).all():
+        raise DatasetNotFinite(f"sample {number} of '{spec.name}' holds NaN or Inf", **where)
+    return array.astype(wanted, copy=False)
+
+
+def _type(name: str) -> np.dtype[Any] | None:
+    """The element type of that name; None for one that NumPy does not have."""
+    try:
+        return np.dtype(object if name == "string" else name)
+    except TypeError:
+        return None

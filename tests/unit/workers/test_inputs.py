@@ -1,4 +1,4 @@
-"""Shapes, values and datasets that a model is fed with."""
+"""Shapes and values that a model is fed with."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from enginehouse.errors import DatasetMismatch, DatasetUnreadable, ReferenceFailed, RequestError
+from enginehouse.errors import ReferenceFailed, RequestError
 from enginehouse.signature import TensorSpec
 from workers.pipeline.consumers import Use, uses
-from workers.pipeline.dataset import MOST_VERIFIED, read_samples
 from workers.pipeline.inputs import generate
 from workers.pipeline.shapes import Kind, candidates, unknowns
 
@@ -159,47 +158,6 @@ def test_values_are_well_formed_and_seeded() -> None:
 def test_text_cannot_be_made_up() -> None:
     with pytest.raises(ReferenceFailed, match="words"):
         generate([spec("words", 1, dtype="object")], {"words": (1,)}, {}, 0, 0)
-
-
-INPUTS = [spec("x", "n", 2), spec("k", "n", dtype="int64")]
-
-
-def test_samples_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "d.npz"
-    np.savez(path, x=np.ones((100, 3, 2), np.float64), k=np.zeros((100, 3), np.int32))
-    samples = read_samples(path, INPUTS)
-    assert len(samples) == MOST_VERIFIED
-    assert samples[0]["x"].shape == (3, 2)
-    assert (samples[0]["x"].dtype, samples[0]["k"].dtype) == (np.float32, np.int64)
-
-
-@pytest.mark.parametrize(
-    ("arrays", "says"),
-    [
-        ({"x": np.ones((4, 3, 2), np.float32)}, "'k'"),
-        ({"x": np.ones((4, 3, 2)), "k": np.ones((4, 3), int), "z": np.ones(4)}, "'z'"),
-        ({"x": np.ones((4, 3, 5)), "k": np.ones((4, 3), int)}, "shape"),
-        ({"x": np.ones((4, 2)), "k": np.ones((4, 3), int)}, "shape"),
-        ({"x": np.ones((4, 3, 2)), "k": np.ones((5, 3), int)}, "equal"),
-        ({"x": np.ones((0, 3, 2)), "k": np.ones((0, 3), int)}, "not 0"),
-        ({"x": np.ones((4, 3, 2)), "k": np.ones((4, 3), float)}, "float64"),
-    ],
-)
-def test_samples_that_do_not_fit(arrays: dict[str, np.ndarray], says: str, tmp_path: Path) -> None:
-    path = tmp_path / "d.npz"
-    np.savez(path, **arrays)  # type: ignore[arg-type]
-    with pytest.raises(DatasetMismatch, match=says):
-        read_samples(path, INPUTS)
-
-
-def test_pickles_and_rubbish_are_no_dataset(tmp_path: Path) -> None:
-    path = tmp_path / "d.npz"
-    np.savez(path, x=np.array([{"a": 1}], dtype=object), k=np.zeros(1))
-    with pytest.raises(DatasetUnreadable):
-        read_samples(path, INPUTS)
-    path.write_bytes(b"rubbish")
-    with pytest.raises(DatasetUnreadable):
-        read_samples(path, INPUTS)
 
 
 @pytest.mark.parametrize("name", GOOD)
