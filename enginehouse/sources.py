@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from enginehouse import caffe_pair, saved_model_folder
 from enginehouse.bundle import safe_path
 from enginehouse.errors import ExternalDataMissing, ExternalDataOutside, RequestError
 
@@ -97,13 +98,19 @@ def model_sources(model: Path | bytes, files: Sequence[Path | str] | None = None
     """The model first, then its external data, each under its path relative to the model's folder.
 
     ``files`` names the external data. Without it, the ``onnx`` package lists it where it is installed;
-    where it is not, the model goes alone and the farm says what is missing.
+    where it is not, the model goes alone and the farm says what is missing. A Caffe model is a .prototxt and a
+    .caffemodel, in this order, whichever of them is named. The folder of a TensorFlow SavedModel goes whole, its
+    saved_model.pb first.
     Raises ExternalDataOutside and ExternalDataMissing before anything is sent, OSError, RequestError.
     """
     if isinstance(model, bytes):
         if files:
             raise RequestError("a model given as bytes has no folder for its external data", advice="Give its path.")
         return [BytesSource(path="model.onnx", data=model, size=len(model))]
+    if saved_model_folder.is_saved_model(model):
+        return [file_source(file, path) for path, file in saved_model_folder.folder_files(model, files)]
+    if model.suffix.lower() in caffe_pair.SUFFIXES and model.is_file():
+        return [file_source(file) for file in caffe_pair.caffe_pair(model, files)]
     sources: list[Source] = [file_source(model)]
     folder = model.parent.resolve()
     given = [_relative(Path(file), folder) for file in files] if files is not None else external_data(model)

@@ -27,13 +27,15 @@ def model() -> None:
     "files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="External data of the model, where it is not found by itself. Repeat it for more.",
+    help="A file that belongs to the model (external data, a .caffemodel), where it is not found by itself. "
+    "Repeat it for more.",
 )
 @json_option
 @quiet_option
 def push(path: Path, name: str | None, files: tuple[Path, ...], as_json: bool, quiet: bool) -> None:
     """Upload a model with its external data and print its id.
 
+    PATH is a file, or the folder of a TensorFlow SavedModel.
     Bytes that the farm holds are not sent; an interrupted upload goes on where it was.
     """
     from enginehouse.cli.output import print_json

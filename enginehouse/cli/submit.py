@@ -91,7 +91,8 @@ _PLACEHOLDER = "0" * 64
     "files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="External data of MODEL, where it is not found by itself. Repeat it for more.",
+    help="A file that belongs to MODEL (external data, a .caffemodel), where it is not found by itself. "
+    "Repeat it for more.",
 )
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the end and show the results.")
 @click.option(
@@ -126,16 +127,19 @@ def submit(
 ) -> None:
     """Build MODEL for one or more targets.
 
-    MODEL is a file, which is pushed first, or the id of a model (its first digits will do).
+    MODEL is a file (or the folder of a TensorFlow SavedModel), which is pushed first, or the id of a model (its first
+    digits will do).
     Without --wait the job's id is printed; with it, a table: a row per build.
     """
     if out is not None and not wait:
         raise click.UsageError("--out needs the end of the job: leave out --no-wait.")
+    from enginehouse.saved_model_folder import name_of
+
     path = Path(model)
     is_file = path.exists()
     if not is_file and not re.fullmatch(r"[0-9a-f]{6,64}", model):
-        raise click.UsageError(f"'{model}' is neither a file nor a model's id.")
-    called = name if name is not None else (path.stem if is_file else "")
+        raise click.UsageError(f"'{model}' is neither a file, nor a folder, nor a model's id.")
+    called = name if name is not None else (name_of(path) if is_file else "")
     # All that can be wrong with the request is found before a model is pushed.
     limits = {}
     if time_limit is not None:

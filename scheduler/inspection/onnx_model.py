@@ -16,6 +16,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensor
 from enginehouse.errors import ModelUnreadable, TooLarge
 from enginehouse.signature import ModelSignature, TensorSpec
 from scheduler.inspection.external import check_external, is_external
+from scheduler.inspection.flops import flops
 from scheduler.inspection.formats import refuse_by_name
 from scheduler.inspection.text import clean
 from scheduler.inspection.wire import truncation
@@ -84,6 +85,7 @@ def read(files: Sequence[tuple[str, Path]]) -> ModelSignature:
         parameters=sum(_elements(tensor) for tensor in walk.weights),
     )
     external = _check_tensors(walk, name, sizes)
+    signature.flops = flops(model)
     if external:
         # The checker would look for the files beside the model, where an upload's are not. They are checked already.
         for tensor in external:

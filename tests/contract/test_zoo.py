@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from zipfile import ZipFile
 
 import onnx
 import pytest
@@ -38,6 +39,9 @@ def test_a_model_has_the_pinned_bytes_and_is_a_model(name: str) -> None:
     model = CATALOGUE.models[name]
     assert path.stat().st_size == model.size
     assert hashlib.sha256(path.read_bytes()).hexdigest() == model.sha256
+    if path.suffix == ".jit":
+        assert {"constants.pkl", "data.pkl"} <= {PurePosixPath(each).name for each in ZipFile(path).namelist()}
+        return
     assert path.name.endswith(".onnx")
     proto = onnx.load(str(path))
     assert proto.graph.input

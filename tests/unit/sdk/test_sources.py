@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from enginehouse.errors import ExternalDataMissing, ExternalDataOutside, RequestError
+from enginehouse.saved_model_folder import name_of
 from enginehouse.sources import external_data, model_sources
 
 
@@ -105,3 +106,113 @@ def test_bytes_that_are_no_model_go_to_the_farm_which_will_say_so(tmp_path: Path
     file = tmp_path / "net.onnx"
     file.write_bytes(content)
     assert [source.path for source in model_sources(file)] == ["net.onnx"]
+
+
+class TestCaffe:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for name in ("net.prototxt", "net.caffemodel"):
+            (tmp_path / name).write_bytes(b"1")
+        return tmp_path
+
+    @pytest.mark.parametrize("named", ["net.prototxt", "net.caffemodel"])
+    def test_either_file_brings_the_other_and_the_text_comes_first(self, folder: Path, named: str) -> None:
+        (folder / "other.caffemodel").write_bytes(b"2")
+        (folder / "other.prototxt").write_bytes(b"2")
+        assert [source.path for source in model_sources(folder / named)] == ["net.prototxt", "net.caffemodel"]
+
+    def test_the_only_one_beside_it(self, folder: Path) -> None:
+        (folder / "net.prototxt").rename(folder / "deploy.prototxt")
+        expected = ["deploy.prototxt", "net.caffemodel"]
+        assert [source.path for source in model_sources(folder / "deploy.prototxt")] == expected
+        for name in ("solver.prototxt", "train_val.prototxt"):
+            (folder / name).write_bytes(b"2")
+        assert [source.path for source in model_sources(folder / "net.caffemodel")] == expected
+
+    def test_the_one_that_is_named_wherever_it_lies(
+        self, folder: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        elsewhere = tmp_path_factory.mktemp("weights") / "snapshot.caffemodel"
+        elsewhere.write_bytes(b"22")
+        text, weights = model_sources(folder / "net.prototxt", [elsewhere])
+        assert (text.path, weights.path, weights.size) == ("net.prototxt", "snapshot.caffemodel", 2)
+        assert [one.path for one in model_sources(folder / "net.caffemodel", ["net.prototxt"])] == [
+            "net.prototxt",
+            "net.caffemodel",
+        ]
+
+    @pytest.mark.parametrize(("there", "missing"), [("net.prototxt", ".caffemodel"), ("net.caffemodel", ".prototxt")])
+    def test_a_missing_half_is_named_before_anything_is_sent(self, folder: Path, there: str, missing: str) -> None:
+        (folder / f"net{missing}").unlink()
+        with pytest.raises(ExternalDataMissing, match=rf"{there} needs its {missing} beside it, and none") as caught:
+            model_sources(folder / there)
+        assert f"--file NAME{missing}" in caught.value.hint
+
+    def test_several_that_may_be_meant_are_listed(self, folder: Path) -> None:
+        (folder / "net.caffemodel").rename(folder / "a.caffemodel")
+        (folder / "b.caffemodel").write_bytes(b"2")
+        with pytest.raises(ExternalDataMissing, match=r"2 lie beside it \(a.caffemodel, b.caffemodel\)"):
+            model_sources(folder / "net.prototxt")
+
+    def test_other_files_do_not_go_with_it(self, folder: Path) -> None:
+        (folder / "labels.txt").write_bytes(b"2")
+        with pytest.raises(RequestError, match=r"one \.caffemodel file, not labels\.txt"):
+            model_sources(folder / "net.prototxt", ["labels.txt"])
+        with pytest.raises(ExternalDataMissing, match=r"gone\.caffemodel is not there"):
+            model_sources(folder / "net.prototxt", ["gone.caffemodel"])
+
+    def test_a_file_that_is_not_there_is_said_so(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError):
+            model_sources(tmp_path / "net.prototxt")
+
+
+def saved(folder: Path) -> Path:
+    """A TensorFlow SavedModel's files, with what lies about on a desktop."""
+    for name in (
+        "variables/variables.index",
+        "saved_model.pb",
+        "assets/words.txt",
+        "fingerprint.pb",
+        ".DS_Store",
+        ".git/x",
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def test_a_saved_models_folder_goes_whole_its_graph_first(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "net.v1")
+    expected = ["saved_model.pb", "fingerprint.pb", "assets/words.txt", "variables/variables.index"]
+    for model in (folder, folder / "saved_model.pb"):
+        sources = model_sources(model)
+        assert [source.path for source in sources] == expected
+        assert [b"".join(source.read(0, source.size)).decode() for source in sources] == expected
+        assert name_of(model) == "net.v1"
+    assert name_of(tmp_path / "net.v1.onnx") == "net.v1"
+    with pytest.raises(RequestError, match="pushed whole"):
+        model_sources(folder, [folder / "fingerprint.pb"])
+
+
+def test_another_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=r"without saved_model\.pb"):
+        model_sources(tmp_path)
+
+
+def test_links_lead_nowhere_outside_the_folder(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "net")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_bytes(b"x")
+    (folder / "assets/same.txt").symlink_to(folder / "assets/words.txt")
+    assert "assets/same.txt" in [source.path for source in model_sources(folder)]
+    for link, target in (("assets/key", tmp_path / "secret/key"), ("more", tmp_path / "secret")):
+        (folder / link).symlink_to(target)
+        with pytest.raises(ExternalDataOutside, match=f"{link} is a link to"):
+            model_sources(folder)
+        (folder / link).unlink()
+
+
+def test_more_files_than_an_upload_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("enginehouse.saved_model_folder.MOST_FILES", 3)
+    with pytest.raises(RequestError, match="4 files"):
+        model_sources(saved(tmp_path / "net"))
