@@ -13,6 +13,12 @@ from scheduler.inspection.formats import recognise
 
 _READERS = {
     Format.ONNX: "onnx_model",
+    Format.TORCH_EXPORT: "torch_export_model",
+    Format.TORCHSCRIPT: "torchscript_model",
+    Format.SAVED_MODEL: "saved_model",
+    Format.KERAS: "keras_model",
+    Format.TFLITE: "tflite_model",
+    Format.CAFFE: "caffe_model",
 }
 """Format to the module here whose ``read(files)`` gives the signature."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from enginehouse.errors import RequestError
+from enginehouse.shapes import has_rank
 from enginehouse.signature import TensorSpec
 
 Shapes = dict[str, tuple[int, ...]]
@@ -68,6 +69,7 @@ def symbol(spec: TensorSpec, axis: int) -> str:
 
 def candidates(inputs: Sequence[TensorSpec], given: Mapping[str, Sequence[int]], batch: int = 1) -> Iterator[Shapes]:
     """Complete shapes to try, best guess first. ``given`` shapes win. Raises RequestError where one does not fit."""
+    inputs = [_ranked(spec, given) for spec in inputs]
     fixed = _from_given(inputs, given)
     open_ = {name: kind for name, kind in unknowns(inputs).items() if name not in fixed}
     tried: set[tuple[tuple[str, int], ...]] = set()
@@ -76,6 +78,13 @@ def candidates(inputs: Sequence[TensorSpec], given: Mapping[str, Sequence[int]],
         if key not in tried:
             tried.add(key)
             yield _shapes(inputs, {**sizes, **fixed})
+
+
+def _ranked(spec: TensorSpec, given: Mapping[str, Sequence[int]]) -> TensorSpec:
+    """An input of unknown rank takes a given shape as it is."""
+    if has_rank(spec) or spec.name not in given:
+        return spec
+    return spec.model_copy(update={"shape": list(given[spec.name])})
 
 
 def _is_size(dim: int | str | None) -> bool:

@@ -14,6 +14,12 @@ from workers.sources.base import SourceFormat
 
 _MODULES = {
     Format.ONNX: "onnx_file",
+    Format.TORCH_EXPORT: "torch_export",
+    Format.TORCHSCRIPT: "torchscript",
+    Format.SAVED_MODEL: "saved_model",
+    Format.KERAS: "keras_file",
+    Format.TFLITE: "tflite",
+    Format.CAFFE: "caffe",
 }
 
 
