@@ -27,6 +27,7 @@ from enginehouse.download import download_artifact, download_files
 from enginehouse.errors import NotFound, RequestError
 from enginehouse.logs import follow_log
 from enginehouse.request import JobRequest
+from enginehouse.saved_model_folder import GRAPH, name_of
 from enginehouse.settings import client_settings
 from enginehouse.sources import BytesSource, Progress, Source, file_source, model_sources, no_progress
 from enginehouse.states import JOB_ENDED, JobState
@@ -113,18 +114,20 @@ class Models(_Part):
         """Upload a model, or find it: bytes that the farm holds are not sent again.
 
         The external data of an ONNX model goes along when the ``onnx`` package is installed; else name the
-        files beside the model in ``files``. ``name`` is for people, by default the file's name.
+        files beside the model in ``files``. ``model`` may be the folder of a TensorFlow SavedModel, which goes whole.
+        ``name`` is for people, by default the file's or folder's name.
         """
         source = model if isinstance(model, bytes) else Path(model)
         sources = model_sources(source, [Path(file) for file in files] if files is not None else None)
-        called = name if name is not None else ("" if isinstance(source, bytes) else source.stem)[:200]
+        called = name if name is not None else ("" if isinstance(source, bytes) else name_of(source))[:200]
         hashes = [hashed(item, progress) for item in sources]
         if len(sources) == 1:
             try:
                 return self.get(hashes[0])
             except NotFound:
                 pass
-            if sources[0].size <= DIRECT_BYTES:
+            # A stream has no path, and by its path alone a graph is told from other protobufs.
+            if sources[0].size <= DIRECT_BYTES and sources[0].path != GRAPH:
                 return parsed(
                     _direct(self._connection, "/v1/models", called, sources[0], hashes[0], progress), ModelView
                 )

@@ -40,11 +40,11 @@ class OnnxFile(SourceFormat):
         return f"onnxruntime {onnxruntime.__version__} fp32 cpu"
 
     def nodes(self, source: Source, work: Path) -> list[str]:
-        """Names of the graph's nodes; a node without one goes by its first output."""
+        """Names of the graph's nodes but constants; a node without one goes by its first output."""
         import onnx
 
         graph = onnx.load(source.path, load_external_data=False).graph
-        return [node.name or next(iter(node.output), "") for node in graph.node]
+        return [node.name or next(iter(node.output), "") for node in graph.node if node.op_type != "Constant"]
 
 
 FORMAT = OnnxFile()
