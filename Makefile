@@ -10,6 +10,11 @@ PY := $(VENV)/bin/python
 STAMPS := $(VENV)/.stamps
 ARGS ?=
 
+# `make test-gpu TENSORRT=tensorrt-cu13==11.4.0.106` installs a TensorRT from NVIDIA's own package index, where pip is told
+# of it (PIP_EXTRA_INDEX_URL). In NVIDIA's container, `make test-gpu VENV_FLAGS=--system-site-packages` sees the one there.
+TENSORRT ?=
+VENV_FLAGS ?=
+
 # The first Python that is new enough; `make PYTHON=/path/to/python3.12 …` chooses another.
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3.14 python3; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$each" && break; done)
@@ -17,7 +22,7 @@ PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3.14 python
 # Two makes in two terminals must not install into one environment at the same time.
 LOCK := $(shell command -v flock >/dev/null 2>&1 && mkdir -p .cache && echo 'flock .cache/venv.lock')
 
-.PHONY: help demo up test lint format bench matrix published openapi options migrate migration clean
+.PHONY: help demo up test test-gpu lint format bench matrix published openapi options migrate migration clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -30,6 +35,10 @@ up: $(STAMPS)/base ## run the embedded farm until Ctrl-C (ARGS='--port 9000 --wo
 
 test: $(STAMPS)/test ## run all tests against real servers that they start (ARGS='tests/unit -k cache')
 	@$(PY) -m pytest $(ARGS)
+
+test-gpu: $(STAMPS)/test ## run the tests that need an NVIDIA GPU and TensorRT; without them they fail
+	@if [ -n "$(TENSORRT)" ]; then $(PY) -m pip install --quiet --disable-pip-version-check --no-input '$(TENSORRT)'; fi
+	@ENGINEHOUSE_TEST_GPU=1 $(PY) -m pytest tests/gpu $(ARGS)
 
 lint: $(STAMPS)/lint ## ruff, mypy strict, and the direction of the imports
 	@$(VENV)/bin/ruff check .
@@ -93,4 +102,4 @@ $(PY):
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) comes without venv and ensurepip. Debian: apt-get install python3-venv" >&2; exit 1; }
 	@echo "Making $(VENV) with $$("$(PYTHON)" --version) …"
-	@$(LOCK) "$(PYTHON)" -m venv $(VENV)
+	@$(LOCK) "$(PYTHON)" -m venv $(VENV_FLAGS) $(VENV)

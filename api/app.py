@@ -14,6 +14,7 @@ from api.settings import ServeSettings
 from api.tailer import Tailer
 from api.v1 import artifacts, builds, datasets, events, health, jobs, models, tokens, uploads, workers
 from api.work import builds as work_builds
+from api.work import caches as work_caches
 from api.work import presence
 from scheduler import events as farm_events
 from scheduler.farm import Farm
@@ -32,6 +33,7 @@ _ROUTERS = [
     tokens.router,
     presence.router,
     work_builds.router,
+    work_caches.router,
     openapi.router,
     apidoc.router,
     index.router,

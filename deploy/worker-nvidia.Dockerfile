@@ -13,7 +13,7 @@ WORKDIR /opt/enginehouse
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY enginehouse/__init__.py enginehouse/__init__.py
 RUN python3 -m venv --system-site-packages /opt/venv \
-    && /opt/venv/bin/pip install --constraint constraints.txt --editable '.[worker]'
+    && /opt/venv/bin/pip install --constraint constraints.txt --editable '.[worker,tensorrt]'
 ENV PATH=/opt/venv/bin:$PATH
 
 COPY enginehouse enginehouse

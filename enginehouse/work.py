@@ -5,6 +5,7 @@ Every call about an attempt carries its fencing number; a stale one is answered 
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from typing import Annotated
 
@@ -26,6 +27,10 @@ Number = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 MOST_ATTACHED = 64 * 1024
 """Characters of one attachment."""
+
+
+KEPT_BYTES = 64 * 2**20
+"""A toolchain's cache that is larger is neither taken nor given."""
 
 
 class _Body(BaseModel):
@@ -178,3 +183,28 @@ class Fail(_Body):
     attachments: dict[AttachmentName, AttachmentText] = Field(default_factory=dict, max_length=8)
     cancelled: bool = False
     released: bool = Field(default=False, description="the worker shuts down; costs the build no attempt")
+
+
+class KeptUpdate(_Body):
+    """The query of a toolchain cache that is sent: for whom it is, and which version it was made from."""
+
+    label: str = Field(min_length=1, max_length=300, pattern=r"^[ -~]+$", description="for whom it is, in words")
+    version: Number = Field(description="the version that it was made from; 0: there was none")
+    sha256: Sha256 = Field(description="of the bytes that are sent")
+
+
+class KeptView(BaseModel):
+    """What a toolchain may keep from one build to the next, as the farm has it now."""
+
+    key: str
+    label: str
+    version: int = Field(description="counts from 1")
+    sha256: str
+    size: int
+    url: str = Field(description="address of the bytes, absolute or a path of the farm")
+    updated: datetime
+
+
+def kept_key(label: str) -> str:
+    """The key of a toolchain's cache: SHA-256 (hex) of its label."""
+    return hashlib.sha256(label.encode()).hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from enginehouse.capability import Hardware
-from enginehouse.errors import AttemptStale, EnginehouseError, InternalError, TimeExceeded
+from enginehouse.errors import AttemptStale, EnginehouseError, InternalError, TimeExceeded, WorkerLost
 from enginehouse.states import Phase
 from enginehouse.work import Claim, Fail, Held, InputFile
 from workers.attachments import read_attachments
@@ -21,7 +21,10 @@ from workers.child.entry import main
 from workers.child.parent import start
 from workers.child.watch import Outcome, Stop, Watch
 from workers.farm_client import FarmClient
+from workers.gpus import one_of
+from workers.kept import Lent
 from workers.pipeline.order import Order
+from workers.probe.nvidia import cards
 from workers.publish import publish
 from workers.reporter import Reporter
 from workers.settings import WorkerSettings
@@ -114,7 +117,7 @@ class Attempt:
         work.mkdir(parents=True)
         reporter.phase(Phase.FETCH)
         order = self._fetch(work, reporter)
-        outcome = self._build(order, reporter)
+        outcome = self._on_gpu(order, reporter) if self._needs_gpu else self._build(order, reporter)
         if outcome.failure is not None:
             return Fail(fence=self.claim.fence, failure=outcome.failure)
         if outcome.built is None:
@@ -154,6 +157,34 @@ class Attempt:
         how = "had" if had else "fetched"
         reporter.line(f"{how} {file.path} ({file.size} bytes) in {time.monotonic() - begin:.3f} s")
         return target
+
+    @property
+    def _needs_gpu(self) -> bool:
+        return "nvidia-gpu" in get(self.claim.recipe.target.backend).tags
+
+    def _on_gpu(self, order: Order, reporter: Reporter) -> Outcome:
+        """Build with a GPU to itself, waited for when need be, and with what the toolchain keeps for that GPU."""
+        claim, bench = self.claim, self.bench
+        held = cards()
+        if not held:
+            raise WorkerLost("the GPU that this worker announced is gone")
+        given_up = lambda: self._stopped is not None or time.monotonic() > self.deadline  # noqa: E731
+        with one_of(held, given_up) as card:
+            if card is None:
+                if self._stopped is None:
+                    raise TimeExceeded(f"no GPU was free within {claim.limits.time_s} s")
+                return Outcome(stopped=self._stopped)
+            reporter.line(f"building on {card.gpu.name} ({card.uuid})")
+            label = get(claim.recipe.target.backend).kept_label(claim.recipe.target, card)
+            kept = bench.settings.scratch_dir / "kept"
+            lent = Lent(bench.client, label, kept, order.work, reporter.line) if label else None
+            # A build that is tried again may have died of what it was given.
+            if lent is not None and claim.attempt == 1:
+                lent.take()
+            outcome = self._build(order.model_copy(update={"gpu": card.uuid}), reporter)
+        if lent is not None and outcome.built is not None:
+            lent.give()
+        return outcome
 
     def _build(self, order: Order, reporter: Reporter) -> Outcome:
         claim = self.claim

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from enginehouse.errors import FarmUnreachable, Fault, Problem, from_failure
+from enginehouse.errors import FarmUnreachable, Fault, NotFound, Problem, from_failure
 from enginehouse.views import BuildView, PartUrl
 from enginehouse.work import (
     Claim,
@@ -20,6 +20,8 @@ from enginehouse.work import (
     Fail,
     Heartbeat,
     HeartbeatReply,
+    KeptUpdate,
+    KeptView,
     LogBatch,
     PhaseUpdate,
     PublishReply,
@@ -91,6 +93,21 @@ class FarmClient:
         """End the attempt without an artifact. Repeating it is harmless."""
         return self._post(f"builds/{build}/fail", body, BuildView, request_id=request_id, patience_s=patience_s)
 
+    def kept(self, key: str, patience_s: float) -> KeptView | None:
+        """What the farm has of a toolchain's cache; None: nothing."""
+        try:
+            return self._read(self._persist(lambda: self._farm.get(f"/v1/work/caches/{key}"), patience_s), KeptView)
+        except NotFound:
+            return None
+
+    def keep(self, key: str, update: KeptUpdate, content: bytes, patience_s: float) -> KeptView:
+        """Give a toolchain's cache. Raises Conflict when another worker gave one meanwhile."""
+        headers = {"Content-Type": "application/octet-stream"}
+        send = lambda: self._farm.put(  # noqa: E731
+            f"/v1/work/caches/{key}", params=update.model_dump(mode="json"), headers=headers, content=content
+        )
+        return self._read(self._persist(send, patience_s), KeptView)
+
     def download(self, url: str) -> Iterator[bytes]:
         """A file's bytes. ``url`` is absolute, or a path of the farm, which may redirect to its store."""
         client = self._client(url)
@@ -118,10 +135,14 @@ class FarmClient:
         return self._store
 
     def _post(self, path: str, body: BaseModel, answer: type[Answer], **options: Any) -> Answer:
-        response = self._send(path, body, **options)
+        return self._read(self._send(path, body, **options), answer)
+
+    @staticmethod
+    def _read(response: httpx2.Response, answer: type[Answer]) -> Answer:
         try:
             return answer.model_validate_json(response.content)
         except ValidationError as error:
+            path = response.request.url.path
             raise FarmUnreachable(f"the answer to {path} is none of a farm's ({error.error_count()} errors)") from error
 
     def _send(

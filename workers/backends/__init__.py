@@ -7,7 +7,7 @@ import importlib
 from enginehouse.errors import UnknownBackend
 from workers.backends.base import Backend
 
-NAMES = ("openvino", "onnxruntime")
+NAMES = ("openvino", "onnxruntime", "litert", "tensorrt")
 
 
 def get(name: str) -> Backend:

@@ -12,9 +12,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ from enginehouse.targets import Precision, Target
 from workers.backends.options import Options
 from workers.backends.workpiece import Source, Workpiece
 
+if TYPE_CHECKING:
+    from workers.probe.nvidia import Card
+
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
@@ -45,11 +48,15 @@ _OUT_OF_MEMORY = re.compile(r"bad_?alloc|bad allocation|cannot allocate memory|f
 
 @dataclass(frozen=True)
 class Saved:
-    """Files in the bundle's folder. ``entry`` is what the runtime loads."""
+    """Files in the bundle's folder. ``entry`` is what the runtime loads.
+
+    ``settings``: what the manifest says of them in any case, also where nothing was verified or timed.
+    """
 
     folder: Path
     entry: str
     files: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -71,6 +78,10 @@ class Session(ABC):
     @abstractmethod
     def run(self, feeds: Arrays) -> dict[str, Array]:
         """One inference: input name to array in, output name to array out."""
+
+    def takes(self, feeds: Arrays) -> bool:
+        """Whether the artifact was made for inputs of these shapes. Fixed and bounded shapes leave out others."""
+        return True
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
@@ -124,6 +135,17 @@ class Backend(ABC):
                 found.append(each)
         return found
 
+    def machine_lacks(self) -> str | None:
+        """What the machine lacks for the toolchain, in words; None: nothing. Asked where no build will run."""
+        return None
+
+    def kept_label(self, target: Target, card: Card | None) -> str | None:
+        """For whom what the toolchain keeps between builds is (``workers.backends.kept``); None: it keeps nothing.
+
+        ``card``: the GPU that the build holds. Called by the agent, which loads no toolchain.
+        """
+        return None
+
     def capability(self) -> Capability:
         """What a worker with this toolchain announces."""
         from workers.sources import versions
@@ -159,6 +181,13 @@ class Backend(ABC):
     def direct(self, piece: Workpiece) -> bool:
         """Whether the toolchain reads the source as it is; if not, take ``piece.onnx``."""
         return piece.source.format in self.reads and not piece.altered
+
+    def fed(self, piece: Workpiece, feeds: Arrays) -> tuple[Arrays, Arrays]:
+        """A sample as the artifact takes it, and the same as the source model does: one and the same as a rule.
+
+        They differ where the artifact embeds the pre-processing: it takes what comes before it.
+        """
+        return feeds, feeds
 
     def read(self, piece: Workpiece) -> object:
         """The toolchain's own form of the source model. Raises UnsupportedOperator, ConversionFailed."""

@@ -15,7 +15,7 @@ from enginehouse.signature import ModelSignature
 from enginehouse.targets import Precision, Target
 
 if TYPE_CHECKING:
-    from workers.backends.base import Arrays
+    from workers.backends.base import Array, Arrays
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Samples(Protocol):
 
     def typical(self) -> Sequence[Arrays]:
         """A few inputs that the source model runs on: the dataset's first ones, else seeded ones."""
+
+    def labels(self) -> Array | None:
+        """The dataset's labels, first axis = samples; None where it has none, or there is no dataset."""
 
     def calibration(self, count: int, generated: bool) -> tuple[Calibration, Sequence[Arrays]]:
         """At most ``count`` inputs to take ranges from, read as they are indexed; ``method`` is left empty.

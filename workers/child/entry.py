@@ -26,19 +26,33 @@ _HEADROOM_BYTES = 2**30
 """The agent measures resident memory; the hard limit lies above it, since reserved is not resident."""
 
 
-_DEVICES = tuple(Path("/dev") / name for name in ("null", "nvidiactl", "nvidia-uvm", "nvidia0"))
+_GPU_RESERVED_BYTES = 64 * 2**30
+"""CUDA's driver maps far more than it uses; what is resident is measured as ever."""
+
+_DEVICES = ("nvidia*", "nvidia-caps/*", "nvhost*", "nvmap")
+"""CUDA opens every NVIDIA device for writing; the last two are those of boards where the GPU is part of the chip."""
 
 
 def main(order: str, memory_mb: int, log: Connection, messages: Connection) -> None:
     """Run one build. ``order`` is an Order as JSON."""
     told = Order.model_validate_json(order)
-    confined(told.work, memory_mb, log, messages, lambda: build(told, messages))
+    if told.gpu is not None:
+        os.environ.update(CUDA_VISIBLE_DEVICES=told.gpu, CUDA_DEVICE_ORDER="PCI_BUS_ID")
+    reserved = _HEADROOM_BYTES if told.gpu is None else _GPU_RESERVED_BYTES
+    confined(told.work, memory_mb, log, messages, lambda: build(told, messages), reserved)
 
 
-def confined(work: Path, memory_mb: int, log: Connection, messages: Connection, job: Callable[[], Message]) -> None:
+def confined(
+    work: Path,
+    memory_mb: int,
+    log: Connection,
+    messages: Connection,
+    job: Callable[[], Message],
+    reserved_bytes: int = _HEADROOM_BYTES,
+) -> None:
     """Become confined to ``work``, do the job, say what came of it, and end.
 
-    ``log`` becomes standard output and error.
+    ``log`` becomes standard output and error. ``reserved_bytes``: memory that may be mapped beyond what may be used.
     """
     _forget_the_agent()
     os.dup2(log.fileno(), 1)
@@ -51,10 +65,10 @@ def confined(work: Path, memory_mb: int, log: Connection, messages: Connection, 
     os.environ.update(HOME=str(work), TMPDIR=str(work), TMP=str(work))
     confine(
         Confinement(
-            memory_bytes=memory_mb * 2**20 + _HEADROOM_BYTES,
+            memory_bytes=memory_mb * 2**20 + reserved_bytes,
             file_bytes=_FILE_BYTES,
             writable=(work,),
-            devices=_DEVICES,
+            devices=_devices(),
         )
     )
     faulthandler.enable()
@@ -92,6 +106,11 @@ def say(messages: Connection, message: Message) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(messages.fileno(), view) :]
+
+
+def _devices() -> tuple[Path, ...]:
+    found = [path for pattern in _DEVICES for path in sorted(Path("/dev").glob(pattern)) if path.is_char_device()]
+    return (Path("/dev/null"), *found)
 
 
 def _forget_the_agent() -> None:

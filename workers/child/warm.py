@@ -18,6 +18,7 @@ _MODULES = (
     "workers.backends.openvino.run",
     "workers.backends.openvino.explain",
     "workers.backends.onnxruntime.convert",
+    "workers.backends.onnxruntime.lower",
     "workers.backends.onnxruntime.run",
     "workers.backends.onnxruntime.explain",
     "workers.pipeline",

@@ -22,7 +22,7 @@ def verify_intermediate(order: Order, cases: Cases, piece: Workpiece) -> Verific
     if not piece.went_through_onnx or piece.altered:
         return None
     side = load_intermediate(piece.onnx, piece.threads)
-    found = verify(order, cases, side, Precision.FP32)
+    found = verify(order, cases, side, Precision.FP32, cases.feeds)
     side.close()
     if not found.agrees:
         worst = [f"{one.name} (largest error {one.max_abs_error})" for one in found.outputs if not one.agrees]

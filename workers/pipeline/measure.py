@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from enginehouse.report import Benchmark, Timing
-from workers.backends.base import Array
+from workers.backends.base import Arrays
 from workers.pipeline.machine import Cores, cpu_time, others_share
 from workers.pipeline.order import Order
 from workers.pipeline.sides import Side
+from workers.pipeline.verify import Cases
 
 _WARMUP = 3
 _BLOCK_S = 0.03
@@ -31,13 +32,14 @@ HALVES_APART = 0.15
 
 
 def measure(
-    order: Order, cores_lock: Cores, artifact: Side, baseline: Side, feeds: dict[str, Array], threads: int
+    order: Order, cores_lock: Cores, artifact: Side, baseline: Side, cases: Cases, threads: int
 ) -> Benchmark:
-    """Time single inferences of both, with the conditions that they were taken under."""
+    """Time single inferences of both on the first case, with the conditions that they were taken under."""
+    feeds = (cases.fed[0], cases.feeds[0])
     cores = sorted(os.sched_getaffinity(0))
     with cores_lock.alone(_WAIT_FOR_CORES_S) as alone:
         load_before = os.getloadavg()[0]
-        estimates = [_warm_up(side, feeds) for side in (artifact, baseline)]
+        estimates = [_warm_up(side, fed) for side, fed in zip((artifact, baseline), feeds, strict=True)]
         before = cpu_time(cores)
         mine, theirs = _take_turns(artifact, baseline, feeds, estimates, order.benchmark_s)
         share = others_share(before, cpu_time(cores), len(cores))
@@ -50,7 +52,7 @@ def measure(
         baseline=timing(baseline, theirs),
         speedup=round(float(np.median(theirs) / np.median(mine)), 4),
         warmup=_WARMUP,
-        shapes={name: list(array.shape) for name, array in feeds.items()},
+        shapes={name: list(array.shape) for name, array in feeds[0].items()},
         threads=threads,
         affinity=cores,
         settings={"artifact": artifact.session.settings(), "baseline": baseline.session.settings()},
@@ -95,26 +97,26 @@ def timing(side: Side, times_s: Sequence[float]) -> Timing:
     )
 
 
-def _warm_up(side: Side, feeds: dict[str, Array]) -> float:
+def _warm_up(side: Side, feeds: Arrays) -> float:
     """A few inferences that do not count; returns the fastest, seconds."""
     return min(_time(side, feeds) for _ in range(_WARMUP))
 
 
 def _take_turns(
-    artifact: Side, baseline: Side, feeds: dict[str, Array], estimates: Sequence[float], budget_s: float
+    artifact: Side, baseline: Side, feeds: tuple[Arrays, Arrays], estimates: Sequence[float], budget_s: float
 ) -> tuple[list[float], list[float]]:
     sides = (artifact, baseline)
     blocks = [max(1, min(_MOST_PER_BLOCK, round(_BLOCK_S / max(estimate, 1e-6)))) for estimate in estimates]
     times: tuple[list[float], list[float]] = ([], [])
     until = time.monotonic() + budget_s
     while time.monotonic() < until or min(len(one) for one in times) < _FEWEST:
-        for side, block, kept in zip(sides, blocks, times, strict=True):
-            _time(side, feeds)
-            kept.extend(_time(side, feeds) for _ in range(block))
+        for side, fed, block, kept in zip(sides, feeds, blocks, times, strict=True):
+            _time(side, fed)
+            kept.extend(_time(side, fed) for _ in range(block))
     return times
 
 
-def _time(side: Side, feeds: dict[str, Array]) -> float:
+def _time(side: Side, feeds: Arrays) -> float:
     begin = time.perf_counter()
     side.run(feeds)
     return time.perf_counter() - begin

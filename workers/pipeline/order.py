@@ -25,6 +25,7 @@ class Order(BaseModel):
     hardware: Hardware
     threads: int = Field(ge=1, description="threads of every inference, where the target does not say")
     cores_lock: Path | None = Field(default=None, description="file that a benchmark locks to have the cores alone")
+    gpu: str | None = Field(default=None, description="UUID of the GPU that the build holds, the only one it sees")
     benchmark_s: float = Field(default=3.0, gt=0, description="time for all timed inferences of a benchmark")
 
     @property

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from enginehouse.bundle import Manifest
 from enginehouse.formats import Format
@@ -75,6 +76,7 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
         profiles=recipe.profiles,
         hardware_class=order.hardware.hardware_class,
     )
+    samples.fed = partial(backend.fed, piece)
     clock = _Clock(tell)
     print(f"building {target} with {backend.toolchain()}", flush=True)  # noqa: T201
     script = write_script(order, backend, piece)
@@ -87,8 +89,9 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
         model = backend.prepare(piece, model)
         saved = backend.save(piece, model, order.bundle)
         del model
+        script = write_script(order, backend, piece)  # again, with what is known by now
     verification = benchmark = intermediate = None
-    settings: dict[str, object] = {}
+    settings: dict[str, object] = dict(saved.settings)
     layers: list[Layer] = []
     removed: list[str] = []
     if recipe.verify or recipe.benchmark:
@@ -102,17 +105,18 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
             reference = samples.reference
         with clock.phase(Phase.VERIFY):
             cases = samples.cases
+            cases.keep(artifact.session.takes)
             if recipe.verify:
                 intermediate = verify_intermediate(order, cases, piece)
                 verification = verify(order, cases, artifact)
         if recipe.benchmark:
             with clock.phase(Phase.BENCHMARK):
-                benchmark = measure(order, shared, artifact, reference, cases.feeds[0], threads)
-        settings = artifact.session.settings()
+                benchmark = measure(order, shared, artifact, reference, cases, threads)
+        settings |= artifact.session.settings()
         artifact.close()
         reference.close()
         with clock.phase(Phase.EXPLAIN):
-            layers = with_shares(backend.explain(piece, saved, threads, cases.feeds[0]))
+            layers = with_shares(backend.explain(piece, saved, threads, cases.fed[0]))
             removed = without_layer(source_nodes(piece), layers)
     with clock.phase(Phase.PACKAGE):
         notes = piece.notes

@@ -5,14 +5,14 @@ Nothing is loaded before it is asked for: a build that neither calibrates nor ve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from enginehouse.errors import DatasetRequired, DatasetTooSmall
 from enginehouse.quantization import FEWEST_SAMPLES
 from enginehouse.report import Calibration
-from workers.backends.base import Arrays
+from workers.backends.base import Array, Arrays
 from workers.backends.workpiece import Source
 from workers.pipeline.order import Order
 
@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from workers.pipeline.sides import Side
     from workers.pipeline.verify import Cases
 
+Fed = Callable[[Arrays], tuple[Arrays, Arrays]]
+"""A sample to what the artifact is fed with, and what the source model is."""
+
 _MOST_GENERATED = 32
 _FIRST_GENERATED = 1000
 """Seeds of made-up calibration inputs begin here: what verifies is never what calibrated."""
+
+
+def alike(feeds: Arrays) -> tuple[Arrays, Arrays]:
+    """Both are fed with the same."""
+    return feeds, feeds
 
 
 class OrderSamples:
@@ -32,6 +40,8 @@ class OrderSamples:
         self._order = order
         self._source = source
         self._threads = threads
+        self.fed: Fed = alike
+        """how the artifact is fed with a sample, where that differs from the source model"""
 
     @cached_property
     def reference(self) -> Side:
@@ -45,11 +55,17 @@ class OrderSamples:
         """Inputs with the reference's outputs. Raises ReferenceFailed, DatasetMismatch."""
         from workers.pipeline.verify import prepare_cases
 
-        return prepare_cases(self._order, self.reference)
+        return prepare_cases(self._order, self.reference, self.fed)
 
     def typical(self) -> Sequence[Arrays]:
         """See Samples."""
         return self.cases.feeds
+
+    def labels(self) -> Array | None:
+        """See Samples."""
+        from workers.pipeline.dataset import read_labels
+
+        return None if self._order.dataset is None else read_labels(self._order.dataset)
 
     def calibration(self, count: int, generated: bool) -> tuple[Calibration, Sequence[Arrays]]:
         """See Samples."""

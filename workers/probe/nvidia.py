@@ -1,9 +1,12 @@
-"""NVIDIA GPUs, as the driver shows them."""
+"""NVIDIA GPUs, as the driver shows them, and as many of them as CUDA may use here."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from enginehouse.capability import Gpu
@@ -12,8 +15,22 @@ _WORDS = re.compile(r"\b(nvidia|geforce|tesla|quadro|graphics|device|gpu|generat
 _SIZE = re.compile(r"\b\d+\s?gb\b|\b(hbm\w*|pcie?|sxm\d*|nvl|mig)\b")
 
 
+@dataclass(frozen=True)
+class Card:
+    """A GPU with what tells it from its twin: its UUID. ``cuda``: the version that the driver speaks, '13.0'."""
+
+    gpu: Gpu
+    uuid: str
+    cuda: str
+
+
 def nvidia_gpus() -> list[Gpu]:
-    """All of them; empty where there is no driver."""
+    """All that may be used here; empty where there is no driver."""
+    return [card.gpu for card in cards()]
+
+
+def cards() -> list[Card]:
+    """All that may be used here, in the driver's order (by bus address)."""
     try:
         import pynvml
     except ImportError:
@@ -24,12 +41,39 @@ def nvidia_gpus() -> list[Gpu]:
         return []
     try:
         driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        return [_gpu(pynvml, index, driver) for index in range(pynvml.nvmlDeviceGetCount())]
+        cuda = _version(pynvml.nvmlSystemGetCudaDriverVersion())
+        found = [_card(pynvml, index, driver, cuda) for index in range(pynvml.nvmlDeviceGetCount())]
+        return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
     except pynvml.NVMLError:
         return []
     finally:
         with suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
+
+
+def visible(found: Sequence[Card], allowed: str | None) -> list[Card]:
+    """Those that CUDA_VISIBLE_DEVICES names, by index or by the beginning of a UUID; None: all of them.
+
+    As CUDA has it, names after one that does not exist are not looked at.
+    """
+    if allowed is None:
+        return list(found)
+    kept: list[Card] = []
+    for name in allowed.split(","):
+        named = [
+            card
+            for index, card in enumerate(found)
+            if name.strip() == str(index) or (name.strip().startswith("GPU-") and card.uuid.startswith(name.strip()))
+        ]
+        if len(named) != 1:
+            break
+        kept += named
+    return kept
+
+
+def _card(nvml: Any, index: int, driver: str, cuda: str) -> Card:
+    uuid = _text(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetHandleByIndex(index)))
+    return Card(_gpu(nvml, index, driver), uuid, cuda)
 
 
 def _gpu(nvml: Any, index: int, driver: str) -> Gpu:
@@ -70,3 +114,8 @@ def model_tag(name: str) -> str:
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _version(number: int) -> str:
+    """13000 → '13.0'."""
+    return f"{number // 1000}.{number % 1000 // 10}"

@@ -67,10 +67,14 @@ def look() -> dict[str, object]:
             for module in backend.modules:
                 importlib.import_module(module)
             backend.toolchain()
+            lacks = backend.machine_lacks()
         except (ImportError, OSError, importlib.metadata.PackageNotFoundError) as error:
             missing[backend.name] = first_line(error)
         else:
-            offered.append(backend.name)
+            if lacks is None:
+                offered.append(backend.name)
+            else:
+                missing[backend.name] = lacks
     accelerators = intel_accelerators() if "openvino" in offered else []
     return {
         "offered": offered,

@@ -20,7 +20,7 @@ class OnnxFile(SourceFormat):
     packages = ("onnx", "onnxruntime")
 
     def _reference_impl(self, source: Source, setting: Setting, work: Path) -> Session:
-        from workers.backends.onnxruntime.convert import named
+        from workers.backends.onnxruntime.failures import named
         from workers.backends.onnxruntime.modern import modern
         from workers.backends.onnxruntime.run import OnnxRuntimeSession
 

@@ -1,8 +1,12 @@
-"""Offline optimisation of an ONNX graph, and its half-precision form."""
+"""From the source to the artifact: optimised offline, in the precision that was asked for, as .onnx or .ort.
+
+FP32 is optimised and written. FP16 is optimised and then cast, since the CPU provider's optimiser would fold half
+weights back to float. INT8 is optimised a little (folded batch norms and constants give other ranges), quantised, and
+optimised again, which fuses the Q/DQ nodes into integer operators.
+"""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,116 +14,149 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from enginehouse.errors import BuildError, ConversionFailed, UnsupportedOperator
+from enginehouse.errors import ConversionFailed
 from enginehouse.targets import Precision
-from workers.backends.base import Saved, first_line
+from workers.backends.base import Saved
+from workers.backends.onnxruntime import lineage, record
 from workers.backends.onnxruntime.modern import modern
-from workers.backends.workpiece import Source
+from workers.backends.onnxruntime.run import providers
+from workers.backends.workpiece import Source, Workpiece
+from workers.stages.graph import bytes_of, load_model, save_model, tidied
 
-ENTRY = "model.onnx"
+ENTRIES = {"onnx": "model.onnx", "ort": "model.ort"}
 WEIGHTS = "model.onnx.data"
 
-# A protobuf cannot exceed 2 GiB: weights of larger models go beside it.
+# A protobuf cannot exceed 2 GiB: weights of larger models go beside it. A .ort file cannot either.
 _INLINE_BYTES = 1_500_000_000
+_MOST_ORT_BYTES = 2_000_000_000
 
 _INSIDE = "1024"
 """Bytes of an initialiser below which it stays in the graph's file."""
 
 _LEVELS = {
+    "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
     "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
     "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
 
-_UNIMPLEMENTED = re.compile(r"Could not find an implementation for (\S+?)\((\d+)\) node")
-_UNKNOWN = (
-    re.compile(r"Fatal error: (\S+?)\(-?\d+\) is not a registered function/op"),
-    re.compile(r"No Op registered for (\S+)"),
-    re.compile(r"No opset import for domain '?([\w.]+)'?"),
-)
-
 
 @dataclass(frozen=True)
-class Optimised:
-    """An optimised graph on disk (its weights may lie beside it), or in memory after the precision changed."""
+class Staged:
+    """An ONNX file on its way. ``done``: it is the artifact; ``source`` is what ONNX Runtime was first given."""
 
     path: Path
-    source: Path
-    model: Any = None
+    source: Source
+    done: bool = False
+
+    @property
+    def as_source(self) -> Source:
+        """The file as stages take it."""
+        return Source(self.path, self.source.signature)
 
 
-def read(source: Source, level: str, work: Path) -> Optimised:
+def read(piece: Workpiece) -> Staged:
     """Let ONNX Runtime optimise the graph and write what it made. No custom-operator library is ever loaded."""
-    folder = work / "optimised"
-    folder.mkdir(parents=True, exist_ok=True)
+    options, precision = piece.options, piece.precision
+    names = providers(options.provider)
+    source = Source(modern(piece.onnx), piece.onnx.signature)
+    model, changed = tidied(onnx.load(source.path, load_external_data=False))
+    lineage.write(piece.work, model)
+    if precision is Precision.FP16 and is_half(model):
+        return Staged(source.path, source)  # the CPU provider's optimiser would turn its weights to float
+    if precision is Precision.FP32:
+        level, form, target = options.level, options.form, piece.work / "optimised" / ENTRIES[options.form]
+    else:
+        level, form, target = _before_stages(piece), "onnx", piece.work / "optimised" / ENTRIES["onnx"]
+        record.keep(piece.work, level=level)
+    optimise(model, source.folder, target, level, form, names, None if changed else source.path)
+    if precision is not Precision.FP32:
+        lineage.follow(piece.work, load_model(target))
+    return Staged(target, source, done=precision is Precision.FP32)
+
+
+def prepare(piece: Workpiece, staged: Staged) -> Staged:
+    """The graph in the precision that was asked for."""
+    if piece.precision is Precision.FP32:
+        return staged
+    from workers.backends.onnxruntime.lower import half, int8
+
+    made = half(piece, staged.as_source) if piece.precision is Precision.FP16 else int8(piece, staged.as_source)
+    lineage.follow(piece.work, load_model(made.path))
+    return Staged(made.path, staged.source)
+
+
+def save(piece: Workpiece, staged: Staged, folder: Path) -> Saved:
+    """Write model.onnx (and model.onnx.data where it is too large for one file) or model.ort."""
+    options = piece.options
+    entry = ENTRIES[options.form]
+    model = None if staged.done else load_model(staged.path)
+    if staged.done:
+        for file in sorted(staged.path.parent.iterdir()):
+            file.rename(folder / file.name)
+    elif piece.precision is Precision.FP16 and options.form == "onnx":
+        save_model(model, staged.path.parent, folder / entry)
+    else:
+        level = "none" if piece.precision is Precision.FP16 else options.level
+        optimise(model, staged.path.parent, folder / entry, level, options.form, providers(options.provider))
+    if model is not None:
+        from workers.backends.onnxruntime.kept import check_kept
+
+        check_kept(piece, folder / entry)
+    files = tuple(name for name in (entry, WEIGHTS) if (folder / name).exists())
+    return Saved(folder=folder, entry=entry, files=files)
+
+
+def optimised(source: Source, level: str, folder: Path) -> Path:
+    """The model as ONNX Runtime optimises it for the CPU, in a folder of its own."""
     path = modern(source)
+    optimise(load_model(path), path.parent, folder / ENTRIES["onnx"], level, "onnx", providers("cpu"), path)
+    return folder / ENTRIES["onnx"]
+
+
+def optimise(
+    model: Any, beside: Path, target: Path, level: str, form: str, names: list[str], path: Path | None = None
+) -> None:
+    """Have ONNX Runtime optimise a graph whose external data lies in ``beside``, and write it to ``target``.
+
+    ``path``: where the graph lies, if it is as it is there. ``names``: of the execution providers.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tensors = model.graph.initializer
+    size = sum(bytes_of(tensor) for tensor in tensors)
+    outside = any(tensor.data_location == tensor.EXTERNAL for tensor in tensors)
+    if form == "ort" and size > _MOST_ORT_BYTES:
+        raise ConversionFailed(
+            f"the model has {size / 1e9:.1f} GB of weights, and a .ort file holds at most {_MOST_ORT_BYTES / 1e9:.0f}",
+            advice="Build it with the option form=onnx, whose weights may lie beside it.",
+        )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = _LEVELS[level]
-    options.optimized_model_filepath = str(folder / ENTRY)
+    options.optimized_model_filepath = str(target)
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    beside = [file for file in source.path.parent.rglob("*") if file.is_file() and file not in {source.path, path}]
-    if beside or path.stat().st_size > _INLINE_BYTES:
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(beside))
+    if form == "ort":
+        options.add_session_config_entry("session.save_model_format", "ORT")
+    elif outside or size > _INLINE_BYTES:
         # Weights of other files would still be looked for there; shapes stay inside, where inference needs them.
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", WEIGHTS)
         options.add_session_config_entry("session.optimized_model_external_initializers_min_size_in_bytes", _INSIDE)
-    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return Optimised(folder / ENTRY, path)
+    onnxruntime.InferenceSession(path or model.SerializeToString(), options, providers=names)
 
 
-def prepare(optimised: Optimised, precision: Precision) -> Optimised:
-    """fp32 as it is; fp16 after the optimisation, since the CPU provider would fold half weights back to float."""
-    if precision is Precision.FP32:
-        return optimised
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    if _is_half(optimised.source):  # the CPU provider's optimiser has turned its weights to float
-        return Optimised(optimised.path, optimised.source, onnx.load(optimised.source))
-    model = convert_float_to_float16(onnx.load(optimised.path), keep_io_types=True)
-    kinds = {tensor.data_type for tensor in model.graph.initializer}
-    if onnx.TensorProto.FLOAT16 not in kinds and onnx.TensorProto.DOUBLE in kinds:
-        raise ConversionFailed(
-            "the model's weights are double precision, which the conversion to half leaves as they are",
-            advice="Export the model in float32.",
-        )
-    return Optimised(optimised.path, optimised.source, model)
-
-
-def _is_half(path: Path) -> bool:
+def is_half(model: Any) -> bool:
     """Whether a model's weights are half precision already."""
-    weights = onnx.load(path, load_external_data=False).graph.initializer
-    kinds = {tensor.data_type for tensor in weights if tensor.dims}
+    kinds = {tensor.data_type for tensor in model.graph.initializer if tensor.dims}
     return onnx.TensorProto.FLOAT16 in kinds and onnx.TensorProto.FLOAT not in kinds
 
 
-def save(optimised: Optimised, folder: Path) -> Saved:
-    """Write model.onnx, and model.onnx.data where it is too large for one file."""
-    if optimised.model is None:
-        for file in sorted(optimised.path.parent.iterdir()):
-            file.rename(folder / file.name)
-    elif optimised.model.ByteSize() > _INLINE_BYTES:
-        onnx.save(optimised.model, folder / ENTRY, save_as_external_data=True, location=WEIGHTS)
-    else:
-        onnx.save(optimised.model, folder / ENTRY)
-    files = tuple(name for name in (ENTRY, WEIGHTS) if (folder / name).exists())
-    return Saved(folder=folder, entry=ENTRY, files=files)
-
-
-def named(error: Exception, otherwise: type[BuildError]) -> BuildError:
-    """The error with the operator that ONNX Runtime does not know, where it names one."""
-    text = str(error)
-    old = sorted(set(_UNIMPLEMENTED.findall(text)))
-    if old:
-        names = ", ".join(f"{operator} of operator set {version}" for operator, version in old)
-        return UnsupportedOperator(
-            f"ONNX Runtime has no CPU kernel for {names}",
-            advice="Convert the model to a newer operator set: onnx.version_converter.convert_version(model, 17).",
-            operators=[operator for operator, _ in old],
-        )
-    operators = sorted({match for pattern in _UNKNOWN for match in pattern.findall(text)})
-    if operators:
-        return UnsupportedOperator(
-            f"ONNX Runtime does not know {', '.join(operators)}, and the farm loads no custom-operator libraries",
-            operators=operators,
-        )
-    return otherwise(f"onnxruntime: {first_line(error)}")
+def _before_stages(piece: Workpiece) -> str:
+    """How far the graph is optimised before it is cast or quantised."""
+    level: str = piece.options.level
+    if piece.precision is Precision.INT8 or piece.options.provider != "cpu":
+        return "basic"  # the quantiser, and other providers, know the standard's operators
+    if level == "all":
+        piece.notes.say("fp16: level 'all' lays tensors out for float kernels, so 'extended' is taken")
+        return "extended"
+    return level

@@ -1,9 +1,11 @@
-"""The executed layers from ONNX Runtime's profile; what each one fuses from the source graph's tensor names."""
+"""The executed layers from ONNX Runtime's profile, and what each one stands for from the graph that it ran."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,72 +13,110 @@ import onnx
 
 from enginehouse.report import Layer
 from workers.backends.base import Arrays, Setting
+from workers.backends.onnxruntime import lineage
 from workers.backends.onnxruntime.run import OnnxRuntimeSession
+from workers.stages.quantize import quantizes
 
 _RUNS = 5
-_MOST_FUSED = 64
+_KERNEL = "_kernel_time"
 
 
-def layers(source: Path, artifact: Path, threads: int, optimise: bool, feeds: Arrays) -> list[Layer]:
+def layers(
+    artifact: Path, work: Path, setting: Setting, feeds: Arrays, *, optimise: bool, provider: str
+) -> list[Layer]:
     """The executed layers in order. ``time_us`` is the mean of a few profiled runs."""
-    prefix = artifact.parent.parent / "profile"
-    session = OnnxRuntimeSession(artifact, Setting(threads, profiling=True), optimise=optimise, profile_prefix=prefix)
+    folder = work / "explain"
+    folder.mkdir(parents=True, exist_ok=True)
+    executed = folder / "executed.onnx"
+    profiled = Setting(setting.threads, profiling=True)
+    session = OnnxRuntimeSession(
+        artifact,
+        profiled,
+        optimise=optimise,
+        provider=provider,
+        profile_prefix=folder / "profile",
+        executed=executed,
+    )
     for _ in range(1 + _RUNS):
         session.run(feeds)
     profile = Path(session.session.end_profiling())
-    try:
-        events = json.loads(profile.read_bytes())
-    finally:
-        profile.unlink()
-    fused = fusions(onnx.load(source, load_external_data=False), onnx.load(artifact, load_external_data=False))
-    return table(events, fused)
+    events = json.loads(profile.read_bytes())
+    del session
+    ran = named(lineage.nodes_of(onnx.load(executed, load_external_data=False)), events)
+    staged, origin = lineage.read(work)
+    found = table(events, lineage.composed(lineage.trace(ran, staged), origin))
+    for file in folder.iterdir():
+        file.unlink()
+    return found
 
 
-def table(events: list[dict[str, Any]], fused: dict[str, list[str]]) -> list[Layer]:
-    """The profile's kernel events as layers; the first run of each is warm-up and not counted."""
-    kernels: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for event in events:
-        if event.get("cat") == "Node" and str(event.get("name", "")).endswith("_kernel_time"):
-            kernels[event["name"].removesuffix("_kernel_time")].append(event)
+def named(nodes: Sequence[lineage.Node], events: Sequence[Mapping[str, Any]]) -> list[lineage.Node]:
+    """Nodes without a name as the profile calls them: by operator and number. Parts of decomposed ones have none."""
+    numbered: dict[str, list[int]] = {}
+    for name in {str(event["name"]).removesuffix(_KERNEL) for event in events if _is_kernel(event)}:
+        kind, _, number = name.rpartition("_")
+        if number.isdigit():
+            numbered.setdefault(kind, []).append(int(number))
+    counts = Counter(node.kind for node in nodes if not node.name)
+    names = {
+        kind: iter(sorted(numbers)) for kind, numbers in numbered.items() if len(numbers) == counts.get(kind)
+    }  # more or fewer of them could be others'
+    return [
+        replace(node, name=f"{node.kind}_{next(names[node.kind])}") if not node.name and node.kind in names else node
+        for node in nodes
+    ]
+
+
+def table(events: Sequence[Mapping[str, Any]], fused: Mapping[str, Sequence[str]]) -> list[Layer]:
+    """The profile's kernel events as layers, with their times per inference; the first inference is warm-up.
+
+    What runs inside a branch or a body is not counted again for the node that holds it.
+    """
+    runs = [(event["ts"], event["ts"] + event["dur"]) for event in events if event.get("name") == "model_run"]
+    counted = runs[1:] or runs
+    kernels = sorted((e for e in events if _is_kernel(e)), key=lambda event: (event["ts"], -event["dur"]))
+    own = _own_times(kernels)
+    times: dict[str, float] = {}
+    details: dict[str, Mapping[str, Any]] = {}
+    for kernel, time_us in zip(kernels, own, strict=True):
+        name = kernel["name"].removesuffix(_KERNEL)
+        details.setdefault(name, kernel.get("args", {}))
+        within = not counted or counted[0][0] <= kernel["ts"] <= counted[-1][1]
+        times[name] = times.get(name, 0.0) + (time_us if within else 0.0)
     found = []
-    for name, runs in kernels.items():
-        counted = [event["dur"] for event in (runs[1:] or runs)]
-        details = runs[0].get("args", {})
-        kinds = [next(iter(one)) for one in details.get("output_type_shape", []) if one]
+    for name, args in details.items():
+        stands_for = list(fused.get(name, ()))
         found.append(
             Layer(
                 name=name,
-                type=str(details.get("op_name", "")),
-                precision=kinds[0] if kinds else "",
-                fused=fused.get(name, []),
-                time_us=round(sum(counted) / len(counted), 3),
+                type=str(args.get("op_name", "")),
+                precision=_precision(args),
+                fused=[] if stands_for == [name] else stands_for,
+                time_us=round(times[name] / max(len(counted), 1), 3),
             )
         )
     return found
 
 
-def fusions(source: Any, optimised: Any) -> dict[str, list[str]]:
-    """Optimised node to the source nodes that it stands for, where that is more than itself.
+def _is_kernel(event: Mapping[str, Any]) -> bool:
+    return event.get("cat") == "Node" and str(event.get("name", "")).endswith(_KERNEL)
 
-    Fusions keep the names of the tensors at their borders: the source nodes of a fused node are those on the
-    way back from its outputs to its inputs.
-    """
-    maker = {output: node for node in source.graph.node for output in node.output if output}
-    found: dict[str, list[str]] = {}
-    for node in optimised.graph.node:
-        border = set(node.input)
-        names: list[str] = []
-        queue = [output for output in node.output if output in maker]
-        seen: set[str] = set()
-        while queue and len(names) <= _MOST_FUSED:
-            tensor = queue.pop()
-            if tensor in border or tensor in seen or tensor not in maker:
-                continue
-            made_by = maker[tensor]
-            seen.update(made_by.output)
-            names.append(made_by.name or made_by.output[0])
-            queue.extend(made_by.input)
-        if 1 < len(names) <= _MOST_FUSED:
-            # Where the runtime lays a node out anew while loading, it names it after its output.
-            found[node.name] = found[f"{node.output[0]}_nchwc"] = list(reversed(names))
-    return found
+
+def _own_times(kernels: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Each kernel's time without that of the kernels inside it; they are sorted by their begin."""
+    own = [float(kernel["dur"]) for kernel in kernels]
+    around: list[int] = []
+    for index, kernel in enumerate(kernels):
+        while around and kernel["ts"] >= kernels[around[-1]]["ts"] + kernels[around[-1]]["dur"]:
+            around.pop()
+        if around:
+            own[around[-1]] -= kernel["dur"]
+        around.append(index)
+    return [max(0.0, time_us) for time_us in own]
+
+
+def _precision(args: Mapping[str, Any]) -> str:
+    """'int8' for what computes with quantised numbers, else the element type of the first output."""
+    if quantizes(str(args.get("op_name", ""))):
+        return "int8"
+    return next((next(iter(one)) for one in args.get("output_type_shape", []) if one), "")

@@ -1,4 +1,4 @@
-"""Load an ONNX file with ONNX Runtime and run it. The reference of every verification is such a session too."""
+"""Load an ONNX or .ort file with ONNX Runtime and run it. The reference of every verification is such a session too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ from typing import Any
 
 import onnxruntime
 
+from enginehouse.errors import InvalidOption
 from workers.backends.base import Array, Arrays, Session, Setting, as_fed
+
+_PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+
+
+def providers(wanted: str) -> list[str]:
+    """ONNX Runtime's names for the option 'provider', in their order. Raises InvalidOption where it is not there."""
+    names = _PROVIDERS[wanted]
+    here = onnxruntime.get_available_providers()
+    if names[0] not in here:
+        raise InvalidOption(
+            f"this worker's ONNX Runtime has no {names[0]}; it has {', '.join(here)}",
+            advice="Name a tag of workers that have it in the target (onnxruntime:fp16@h200), or build for the cpu.",
+            option="provider",
+        )
+    return names
 
 
 def session_options(setting: Setting, *, optimise: bool = True) -> Any:
@@ -26,15 +42,30 @@ def session_options(setting: Setting, *, optimise: bool = True) -> Any:
 
 
 class OnnxRuntimeSession(Session):
-    """An inference session on the CPU provider."""
+    """An inference session, on the CPU provider unless another one is named.
+
+    ``executed``: where to write the graph that runs, as ONNX; ``profile_prefix``: where the profile begins its name.
+    """
 
     def __init__(
-        self, path: Path, setting: Setting, *, optimise: bool = True, profile_prefix: Path | None = None
+        self,
+        path: Path,
+        setting: Setting,
+        *,
+        optimise: bool = True,
+        provider: str = "cpu",
+        profile_prefix: Path | None = None,
+        executed: Path | None = None,
     ) -> None:
         options = session_options(setting, optimise=optimise)
         if profile_prefix is not None:
             options.profile_file_prefix = str(profile_prefix)
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        if executed is not None:
+            options.optimized_model_filepath = str(executed)
+            weights = f"{executed.name}.data"  # only the graph is wanted, and it may be too large with its weights
+            options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights)
+        self.form = "ort" if path.suffix == ".ort" else "onnx"
+        self.session = onnxruntime.InferenceSession(path, options, providers=providers(provider))
         self._inputs = {one.name for one in self.session.get_inputs()}
         self._outputs = [one.name for one in self.session.get_outputs()]
 
@@ -47,6 +78,7 @@ class OnnxRuntimeSession(Session):
         """Read back from the session."""
         options = self.session.get_session_options()
         return {
+            "form": self.form,
             "providers": ",".join(self.session.get_providers()),
             "graph_optimization_level": options.graph_optimization_level.name,
             "intra_op_num_threads": options.intra_op_num_threads,

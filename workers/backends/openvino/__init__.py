@@ -1,72 +1,122 @@
-"""OpenVINO: ONNX in, IR (model.xml, model.bin) out, run on the CPU plugin."""
+"""OpenVINO: IR (model.xml, model.bin) from every format that its readers take, run on the CPU plugin."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from enginehouse.errors import BuildError
+from enginehouse.errors import BuildError, InvalidOption
 from enginehouse.formats import Format
 from enginehouse.report import Layer
-from enginehouse.targets import Precision
+from enginehouse.targets import Precision, Target
 from workers.backends.base import Arrays, Backend, Saved, Session, Setting
-from workers.backends.options import Calibrated
+from workers.backends.openvino.options import OpenVinoOptions
+from workers.backends.options import Options
 from workers.backends.workpiece import Source, Workpiece
 
-
-class OpenVinoOptions(Calibrated):
-    """Runtime settings under which the artifact is verified and timed. They do not change its bytes."""
-
-    hint: Literal["latency", "throughput"] = Field(default="latency", description="PERFORMANCE_HINT")
-    threads: int | None = Field(
-        default=None, ge=1, le=1024, description="INFERENCE_NUM_THREADS, also the baseline's; default: physical cores"
-    )
+_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+_LOW = (Precision.INT8, Precision.INT4)
 
 
 class OpenVino(Backend):
-    """fp32 keeps the weights as they are; fp16 stores them in half precision. Both are run in f32."""
+    """fp32, fp16 (weights stored in half, computed in f32), bf16 (computed in bf16), int8 and int4 by NNCF.
+
+    What is not quantised is always computed in the precision that ``runtime.json`` names.
+    """
 
     name = "openvino"
     packages = ("openvino",)
+    helpers = ("nncf",)
     modules = ("openvino",)
-    precisions = (Precision.FP32, Precision.FP16)
-    reads = {Format.ONNX: ()}
+    precisions = (Precision.FP32, Precision.FP16, Precision.BF16, Precision.INT8, Precision.INT4)
+    reads = {
+        Format.ONNX: (),
+        Format.SAVED_MODEL: (),
+        Format.KERAS: ("tensorflow", "keras"),
+        Format.TFLITE: (),
+        Format.TORCH_EXPORT: ("torch",),
+        Format.TORCHSCRIPT: ("torch",),
+    }
     options = OpenVinoOptions
+
+    def offered(self) -> tuple[Precision, ...]:
+        """Without int8 and int4 where NNCF is missing, without bf16 where the CPU does not compute in it."""
+        from workers.sources import available
+
+        return tuple(
+            precision
+            for precision in self.precisions
+            if (precision not in _LOW or available(("nncf",))) and (precision is not Precision.BF16 or _computes_bf16())
+        )
+
+    def check(self, target: Target, model_format: str) -> Options:
+        """As every backend, and options that contradict each other or the precision. Raises InvalidOption."""
+        options = super().check(target, model_format)
+        assert isinstance(options, OpenVinoOptions)
+        allowed = {Precision.INT8: (None, "static", "accuracy", "weights"), Precision.INT4: (None, "weights")}
+        if options.quantization not in allowed.get(target.precision, (None,)):
+            raise InvalidOption(
+                f"openvino, option 'quantization': {target.precision} does not take {options.quantization}",
+                option="quantization",
+            )
+        return options
+
+    def fed(self, piece: Workpiece, feeds: Arrays) -> tuple[Arrays, Arrays]:
+        """Where pre-processing is embedded, the artifact is fed with what comes before it."""
+        if not piece.options.preprocess:
+            return feeds, feeds
+        from workers.backends.openvino.feeding import fed
+
+        return fed(feeds, piece.options.preprocess)
 
     def _read_impl(self, piece: Workpiece) -> Any:
         from workers.backends.openvino.convert import read
 
-        return read(piece.onnx.path)
+        return read(piece, self._source(piece))
 
     def _prepare_impl(self, piece: Workpiece, model: Any) -> Any:
-        return model  # weights are compressed while they are written
+        from workers.backends.openvino.convert import prepare
+
+        return prepare(piece, self._source(piece), model)
 
     def _save_impl(self, piece: Workpiece, model: Any, folder: Path) -> Saved:
         from workers.backends.openvino.convert import save
 
-        return save(model, piece.precision, folder)
+        return save(piece, model, folder)
 
     def _load_impl(self, saved: Saved, options: OpenVinoOptions, setting: Setting) -> Session:
         from workers.backends.openvino.run import OpenVinoSession
 
-        return OpenVinoSession(saved.path, options.hint, setting)
+        return OpenVinoSession(saved, setting)
 
     def _explain_impl(self, piece: Workpiece, saved: Saved, threads: int, feeds: Arrays) -> list[Layer]:
         from workers.backends.openvino.explain import layers
+        from workers.backends.openvino.precision import check_executed
 
-        return layers(saved.path, piece.options.hint, threads, feeds)
+        found = layers(piece, self._source(piece), saved, threads, feeds)
+        check_executed(piece, found)
+        return found
 
     def _reproduce_impl(self, piece: Workpiece) -> str:
         from workers.backends.openvino.reproduce import script
 
-        return script(piece)
+        return script(piece, piece.source if self.direct(piece) else None)
 
     def _error_impl(self, error: Exception, otherwise: type[BuildError], source: Source | None) -> BuildError:
-        from workers.backends.openvino.convert import named
+        from workers.backends.openvino.failures import named
 
         return named(error, otherwise, source)
+
+    def _source(self, piece: Workpiece) -> Source:
+        return piece.source if self.direct(piece) else piece.onnx
+
+
+@cache
+def _computes_bf16() -> bool:
+    from workers.probe.cpu import read_cpu
+
+    return bool(_BF16 & set(read_cpu().isa))
 
 
 BACKEND = OpenVino()

@@ -1,4 +1,4 @@
-"""Load an IR and run it, with every setting that changes a number given and read back."""
+"""Load an artifact and run it, with every setting that changes a number given and read back."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import openvino
-import openvino.properties as props
-import openvino.properties.hint as hints
 
-from workers.backends.base import Array, Arrays, Session, Setting, as_fed
+from enginehouse.errors import PrecisionNotKept
+from workers.backends.base import Array, Arrays, Saved, Session, Setting, as_fed
+from workers.backends.openvino import blob, runtime
 
+_HINT = "INFERENCE_PRECISION_HINT"
 _READ_BACK = (
     "PERFORMANCE_HINT",
-    "INFERENCE_PRECISION_HINT",
+    _HINT,
     "INFERENCE_NUM_THREADS",
     "NUM_STREAMS",
     "ENABLE_CPU_PINNING",
@@ -22,31 +23,43 @@ _READ_BACK = (
 )
 
 
-def compile_ir(path: Path, hint: str, setting: Setting) -> Any:
-    """The compiled model. f32 always: on a CPU with AMX the plugin would choose bf16 by itself."""
-    config = {
-        hints.performance_mode: getattr(hints.PerformanceMode, hint.upper()),
-        hints.inference_precision: openvino.Type.f32,
-        props.inference_num_threads: setting.threads,
+def compiled(path: Path, told: runtime.Runtime, setting: Setting) -> Any:
+    """The compiled model: from the blob where the bundle has one. Raises PrecisionNotKept, CompileFailed."""
+    config: dict[str, Any] = {
+        **told.config,
+        "INFERENCE_NUM_THREADS": setting.threads,
         # Pinned threads of two builds would sit on the same cores, and the baseline does not pin either.
-        hints.enable_cpu_pinning: False,
-        props.enable_profiling: setting.profiling,
+        "ENABLE_CPU_PINNING": False,
+        "PERF_COUNT": setting.profiling,
     }
-    return openvino.Core().compile_model(path, "CPU", config)
+    core = openvino.Core()
+    if told.blob is not None:
+        made = blob.load(core, told.blob, path.parent, told.device, config)
+    else:
+        made = core.compile_model(path, told.device, config)
+    wanted, kept = told.config[_HINT], made.get_property(_HINT).get_type_name()
+    if kept != wanted:
+        raise PrecisionNotKept(
+            f"the artifact is to be computed in {wanted}; on this {told.device} OpenVINO computes in {kept}",
+            precision=wanted,
+        )
+    return made
 
 
 class OpenVinoSession(Session):
-    """A compiled IR with one infer request."""
+    """A compiled artifact with one infer request."""
 
-    def __init__(self, path: Path, hint: str, setting: Setting) -> None:
-        self.compiled = compile_ir(path, hint, setting)
+    def __init__(self, saved: Saved, setting: Setting) -> None:
+        told = runtime.read(saved.folder)
+        self.device = told.device
+        self.compiled = compiled(saved.path, told, setting)
         self.request = self.compiled.create_infer_request()
-        self._inputs = {name for port in self.compiled.inputs for name in port.names}
+        self._shapes = {name: port.get_partial_shape() for port in self.compiled.inputs for name in port.names}
         self._outputs = [port.names or {f"output{index}"} for index, port in enumerate(self.compiled.outputs)]
 
     def run(self, feeds: Arrays) -> dict[str, Array]:
         """One inference. An output with several names is given under each of them."""
-        taken = {name: as_fed(array) for name, array in feeds.items() if name in self._inputs}
+        taken = {name: as_fed(array) for name, array in feeds.items() if name in self._shapes}
         results = self.request.infer(taken, share_inputs=True)
         found: dict[str, Array] = {}
         for index, names in enumerate(self._outputs):
@@ -54,10 +67,18 @@ class OpenVinoSession(Session):
                 found[name] = results[index]
         return found
 
+    def takes(self, feeds: Arrays) -> bool:
+        """Whether the inputs' shapes are among those that the artifact was made for."""
+        return all(
+            shape.compatible(openvino.PartialShape(list(feeds[name].shape)))
+            for name, shape in self._shapes.items()
+            if name in feeds
+        )
+
     def settings(self) -> dict[str, Any]:
         """Read back from the compiled model."""
         found = {name: _plain(self.compiled.get_property(name)) for name in _READ_BACK}
-        return {"device": "CPU", **found}
+        return {"device": self.device, **found}
 
 
 def _plain(value: Any) -> str | int | float | bool:

@@ -1,0 +1,153 @@
+"""int8 on the .tflite file by the AI Edge Quantizer: static, dynamic-range, or of the weights alone."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from typing import Any
+
+import numpy as np
+
+from enginehouse.errors import CalibrationFailed
+from enginehouse.quantization import Quantization
+from workers.backends.base import Array, Arrays, first_line
+from workers.backends.litert.flatbuffer import Model, kind, operator, text, unpacked
+from workers.backends.workpiece import Workpiece
+
+METHOD = "moving average of MinMax (ai-edge-quantizer), weights per channel"
+
+_MOST_EXCLUDED = 64
+_TROUBLE = re.compile(r"with op\s+id (\d+)")
+_ALL = ".*"
+_ENDS = ("LOGISTIC", "SOFTMAX", "TANH")
+"""Their int8 results have a step of 1/256 whatever the numbers: at a float output they stay in float."""
+
+
+def quantize(piece: Workpiece, data: bytes) -> tuple[bytes, list[str]]:
+    """The quantised file, and the results' names of the operators that stayed in float for accuracy.
+
+    Raises CalibrationFailed, DatasetRequired, DatasetTooSmall.
+    """
+    how = piece.options.quantization or Quantization.STATIC
+    static = how == Quantization.STATIC
+    feeds: Sequence[Arrays] = ()
+    if static:
+        generated = piece.options.calibration == "generated"
+        piece.notes.calibration, feeds = piece.samples.calibration(piece.options.calibration_samples, generated)
+        piece.notes.calibration.method = METHOD
+    model = unpacked(data)
+    recipe = _recipe(model, how, piece.options.io == "int8")
+    kept = [scope for scope in _scopes(model) if _is_kept(recipe, scope)] if static else []
+    made, more = _quantized(data, model, recipe, _Samples(model, feeds) if static else None, piece.threads)
+    return made, [scope.rstrip(";") for scope in (*kept, *more)]
+
+
+def _recipe(model: Model, how: Quantization, integers: bool) -> list[dict[str, Any]]:
+    from ai_edge_quantizer import recipe
+
+    if how == Quantization.DYNAMIC:
+        return list(recipe.dynamic_wi8_afp32())
+    if how == Quantization.WEIGHTS:
+        return list(recipe.weight_only_wi8_afp32())
+    found = list(recipe.static_wi8_ai8())
+    if not integers:
+        found += [_left(_ALL, "INPUT"), _left(_ALL, "OUTPUT")]
+        found += [_left(_exactly(scope)) for scope in _ends(model)]
+    found += [_left(_exactly(scope)) for scope in _branches(model)]
+    return found
+
+
+def _left(regex: str, kinds: str = "*") -> dict[str, Any]:
+    """A rule that leaves operators in float."""
+    return {"regex": regex, "operation": kinds, "algorithm_key": "no_quantize", "op_config": {}}
+
+
+def _exactly(scope: str) -> str:
+    return f"^{re.escape(scope)}$"
+
+
+def _scope(graph: Any, op: Any) -> str:
+    """What the quantizer's rules go by: the names of the operator's results."""
+    return "".join(f"{text(graph.tensors[index].name)};" for index in op.outputs)
+
+
+def _scopes(model: Model) -> list[str]:
+    return [_scope(graph, op) for graph in model.subgraphs for op in graph.operators]
+
+
+def _ends(model: Model) -> Iterator[str]:
+    graph = model.subgraphs[0]
+    for op in graph.operators:
+        if operator(model, op) in _ENDS and set(op.outputs) & set(graph.outputs):
+            yield _scope(graph, op)
+
+
+def _branches(model: Model) -> Iterator[str]:
+    """What lies in branches and loops: no sample is sure to come by."""
+    for graph in model.subgraphs[1:]:
+        for op in graph.operators:
+            yield _scope(graph, op)
+
+
+def _is_kept(recipe: list[dict[str, Any]], scope: str) -> bool:
+    return any(rule["algorithm_key"] == "no_quantize" and rule["operation"] == "*" and re.search(rule["regex"], scope)
+               for rule in recipe)  # fmt: skip
+
+
+def _quantized(
+    data: bytes, model: Model, recipe: list[dict[str, Any]], samples: _Samples | None, threads: int
+) -> tuple[bytes, list[str]]:
+    """The file, and what had to stay in float because its numbers cannot be said in integers."""
+    from ai_edge_quantizer import quantizer
+
+    kept: list[str] = []
+    ranges = None
+    key = text(model.signatureDefs[0].signatureKey)
+    while True:
+        worker = quantizer.Quantizer(bytearray(data), recipe)
+        try:
+            with _quiet():
+                if samples is not None and ranges is None:
+                    ranges = worker.calibrate({key: samples}, num_threads=threads)
+                made = worker.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+            return bytes(made.quantized_model), kept
+        except (ValueError, RuntimeError) as error:
+            trouble = _TROUBLE.search(str(error))
+            scope = _of_number(model, int(trouble[1])) if trouble else None
+            if scope is None or scope in kept or len(kept) >= _MOST_EXCLUDED:
+                raise CalibrationFailed(f"the quantizer: {first_line(error)}") from error
+            kept.append(scope)
+            recipe = [*recipe, _left(_exactly(scope))]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without progress bars, and without the warning that keeping all tensors takes memory: they are looked at."""
+    with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _of_number(model: Model, number: int) -> str | None:
+    operators = model.subgraphs[0].operators
+    return _scope(model.subgraphs[0], operators[number]) if number < len(operators) else None
+
+
+class _Samples(Sequence[dict[str, Array]]):
+    """Calibration samples as the model's own inputs take them, read one at a time."""
+
+    def __init__(self, model: Model, feeds: Sequence[Arrays]) -> None:
+        signature = model.signatureDefs[0]
+        tensors = model.subgraphs[0].tensors
+        self._kinds = {text(one.name): kind(tensors[one.tensorIndex]).lower() for one in signature.inputs}
+        self._feeds = feeds
+
+    def __len__(self) -> int:
+        return len(self._feeds)
+
+    def __getitem__(self, index: Any) -> Any:
+        feeds = self._feeds[index]
+        return {name: np.asarray(feeds[name]).astype(found) for name, found in self._kinds.items()}
