@@ -106,6 +106,14 @@ def test_bf16_is_recorded_in_the_bundle_and_used_wherever_it_is_loaded(tmp_path:
     assert session.settings()["INFERENCE_PRECISION_HINT"] == "bf16"
 
 
+def test_weights_beyond_the_range_of_half_precision_are_not_kept_in_it(tmp_path: Path) -> None:
+    made = dense(np.float32)
+    for tensor in made.graph.initializer:
+        tensor.raw_data = (np.frombuffer(tensor.raw_data, np.float32) * np.float32(1e7)).tobytes()
+    with pytest.raises(PrecisionNotKept, match="half precision"):
+        built(write(made, tmp_path / "in"), "openvino:fp16", tmp_path / "work")
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the limit is one of x86 instruction sets")
 def test_a_precision_that_the_runtime_does_not_take_up_is_not_kept(tmp_path: Path) -> None:
     """An x86 CPU without AVX-512 has no kernels for half precision, and OpenVINO takes another one silently."""

@@ -403,6 +403,8 @@ def test_excluded_nodes_stay_float_and_must_be_there(tmp_path: Path) -> None:
     )
     assert "matmul" not in found.nodes
     assert set(found.kept) == {"matmul", "relu"}
+    _, found = quantize(given, feeds_for(given), tmp_path / "work", Recipe(exclude=("conv",)))
+    assert (found.kept, found.alone) == (["conv"], ["relu"]), "an activation is not quantised on its own"
     with pytest.raises(InvalidOption, match="nowhere"):
         quantize(given, feeds_for(given), tmp_path / "work", Recipe(exclude=("nowhere",)))
 

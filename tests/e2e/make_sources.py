@@ -108,7 +108,8 @@ layer {{ name: "conv2" type: "Convolution" bottom: "conv1" top: "conv2"
 layer {{ name: "relu2" type: "ReLU" bottom: "conv2" top: "conv2" }}
 layer {{ name: "sum" type: "Eltwise" bottom: "conv1" bottom: "conv2" top: "sum" }}
 layer {{ name: "pool" type: "Pooling" bottom: "sum" top: "pool" pooling_param {{ pool: AVE global_pooling: true }} }}
-layer {{ name: "classes" type: "InnerProduct" bottom: "pool" top: "classes" inner_product_param {{ num_output: {CLASSES} }} }}
+layer {{ name: "classes" type: "InnerProduct" bottom: "pool" top: "classes"
+         inner_product_param {{ num_output: {CLASSES} }} }}
 layer {{ name: "prob" type: "Softmax" bottom: "classes" top: "prob" }}
 """
 

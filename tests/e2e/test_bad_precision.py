@@ -1,4 +1,4 @@
-"""Wrong datasets, shapes, options and sources: a clear answer, before a worker is bothered wherever that is possible."""
+"""Wrong datasets, shapes, options and sources: a clear answer, before a worker is bothered where that can be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from watching import until
 
 from enginehouse.client import Client
 from enginehouse.errors import (
-    BoundsRequired,
     DatasetMismatch,
     DatasetNotFinite,
     DatasetRequired,
@@ -97,15 +96,6 @@ def test_a_profile_with_min_above_opt(client: Client, model: str):
     profile = {INPUT: {"min": (4, *SHAPE[1:]), "opt": SHAPE, "max": (8, *SHAPE[1:])}}
     with pytest.raises(InvalidShapes, match="min ≤ opt ≤ max"):
         client.jobs.submit(model=model, targets=["openvino:fp32"], profiles=[profile])
-
-
-def test_dimensions_without_bounds_are_named(client: Client, model: str):
-    signature = client.models.get(model).signature
-    free = [axis for axis, dim in enumerate(signature.inputs[0].shape) if not isinstance(dim, int)]
-    if len(free) < 2:
-        pytest.skip("the model's only free dimension is the batch")
-    with pytest.raises(BoundsRequired, match=INPUT):
-        client.jobs.submit(model=model, targets=["litert:fp32"])
 
 
 @pytest.mark.parametrize("target", ["openvino:fp32", "onnxruntime:fp32", "litert:fp32"])

@@ -23,9 +23,10 @@ MODELS = list(SAMPLED) if WRITE else ["ppocr-cls", "magika", "silero-vad-openvin
 HEAD = """# Real models on a CPU farm
 
 Published models (`python -m zoo` lists them with their licences) to every target that a CPU farm announces. PP-OCR is
-calibrated and verified with 32 pieces of two photographs, magika with 32 files, silero with made-up sounds. A cell is the
-least cosine of all outputs against ONNX Runtime FP32 on these samples, or the code of the reason
-([errors.md](errors.md)) why there is no proven artifact; `build.outputs_disagree` carries its cosine. Made by `make matrix`.
+calibrated and verified with 32 pieces of two photographs, magika with 32 files, silero with made-up sounds. A cell is
+the least cosine of all outputs against ONNX Runtime FP32 on these samples, or the code of the reason
+([errors.md](errors.md)) why there is no proven artifact; `build.outputs_disagree` carries its cosine. Made by
+`make matrix`.
 
 """
 

@@ -28,10 +28,11 @@ PROVEN = "verified"
 
 HEAD = f"""# What goes where
 
-A small classifier (convolution, batch norm, ReLU, a residual, {CLASSES} classes; {SIDE}x{SIDE} pictures) in every source format,
-built for every target that a CPU farm announces, calibrated and verified with {SAMPLES} samples. `{PROVEN}`: the artifact's
-outputs agree with the source model in its own framework, within the tolerance of the precision. Anything else is the
-code of the reason ([errors.md](errors.md)). Made by `make matrix`; a test holds the page to what a farm does.
+A small classifier (convolution, batch norm, ReLU, a residual, {CLASSES} classes; {SIDE}x{SIDE} pictures) in every
+source format, built for every target that a CPU farm announces, calibrated and verified with {SAMPLES} samples.
+`{PROVEN}`: the artifact's outputs agree with the source model in its own framework, within the tolerance of the
+precision. Anything else is the code of the reason ([errors.md](errors.md)). Made by `make matrix`; a test holds the
+page to what a farm does.
 
 TensorRT needs an NVIDIA GPU: no worker of this farm announces it, and such a build waits.
 

@@ -436,7 +436,7 @@ class TestOtherFormats:
         ],
     )
     def test_recognised_and_refused_with_a_way_out(self, save: Callable[..., Any], data: bytes, format_: str) -> None:
-        with pytest.raises(ModelFormatUnsupported, match="the farm takes onnx|runs code") as caught:
+        with pytest.raises(ModelFormatUnsupported, match=r"the farm takes onnx|runs code") as caught:
             read_onnx(save(data))
         assert format_ in caught.value.detail
         assert caught.value.hint

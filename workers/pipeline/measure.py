@@ -31,9 +31,7 @@ HALVES_APART = 0.15
 """medians of the first and second half further apart than this disturb it too"""
 
 
-def measure(
-    order: Order, cores_lock: Cores, artifact: Side, baseline: Side, cases: Cases, threads: int
-) -> Benchmark:
+def measure(order: Order, cores_lock: Cores, artifact: Side, baseline: Side, cases: Cases, threads: int) -> Benchmark:
     """Time single inferences of both on the first case, with the conditions that they were taken under."""
     feeds = (cases.fed[0], cases.feeds[0])
     cores = sorted(os.sched_getaffinity(0))

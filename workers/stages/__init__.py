@@ -3,7 +3,7 @@
 A stage takes an ONNX file (external data beside it, of any size) and gives one in ``work``, with the same inputs,
 outputs and node names. What it was told about and what it left alone it returns, for ``piece.notes``.
 
-``cast.cast(source, precision, feeds, work, *, keep_io=True, keep=(), keep_types=()) -> (Source, list[str])``
+``cast.cast(source, precision, feeds, work, *, keep_io=True, keep=(), keep_types=(), threads=1) -> (Source, list[str])``
     FP16 or BF16. ``feeds``: inputs to look for large values with, or None. ``keep``, ``keep_types``: nodes by name
     and operator types that stay in float32. Returns the names of all nodes that stayed in float32 for accuracy.
     A model whose weights are half already comes back as it is. BF16 lifts the operator set to 22 (``opset.lifted``).

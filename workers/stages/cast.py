@@ -33,11 +33,13 @@ def cast(
     keep_io: bool = True,
     keep: Collection[str] = (),
     keep_types: Collection[str] = (),
+    threads: int = 1,
 ) -> tuple[Source, list[str]]:
     """The model in half precision, and the names of the nodes that stayed in float32.
 
     ``feeds``: inputs that tell which tensors take large values (a few are looked at), or None. ``keep``,
-    ``keep_types``: nodes and operator types that stay. ``keep_io``: inputs and outputs stay float32.
+    ``keep_types``: nodes and operator types that stay. ``keep_io``: inputs and outputs stay float32. ``threads`` to
+    look at them with.
     A model that is half already comes back as it is. Raises ConversionFailed for double weights, InvalidOption for a
     node that is not there, PrecisionNotKept where nothing could be cast.
     """
@@ -56,7 +58,7 @@ def cast(
     unique_tensors(model)
     largest = {}
     if feeds:
-        seen = extremes(model, source.folder, feeds[:_FEEDS])
+        seen = extremes(model, source.folder, feeds[:_FEEDS], threads)
         largest = {name: one.magnitude for name, one in seen.items()}
     kept, cast_nodes = cast_model(
         model, source.folder, HALVES[precision], largest, keep=keep, keep_types=keep_types, keep_io=keep_io

@@ -33,7 +33,6 @@ from workers.stages.graph import (
 )
 from workers.stages.operators import Operator, operator, operator_sets, tensor_types, unique_tensors
 
-_HALVES = {"float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}
 _LARGEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38}
 _TINIEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133}
 _NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126}
@@ -81,9 +80,9 @@ def cast_model(
     unique_tensors(model)
     lift_constants(model.graph)
     cast = _Cast(model, folder, half)
-    cast.choose(largest, frozenset(keep), frozenset(keep_types))
+    cast.choose(largest, frozenset(keep), frozenset(keep_types) | _SENSITIVE)
     if not cast.low:  # made of nothing but such operators: then they are what was asked for
-        cast.choose(largest, frozenset(keep), frozenset(keep_types), sensitive=frozenset())
+        cast.choose(largest, frozenset(keep), frozenset(keep_types))
     cast.weights()
     cast.rewrite(model.graph, keep_io, outermost=True)
     return cast.kept, len(cast.low)
@@ -96,6 +95,7 @@ class _Cast:
         self.model = model
         self.folder = folder
         self.half = half
+        self.element = TensorProto.DataType.Value(half.upper())
         self.types = tensor_types(model)
         self.versions = operator_sets(model)
         self.floats = {name for name, kind in self.types.items() if kind == TensorProto.FLOAT}
@@ -111,13 +111,7 @@ class _Cast:
 
     # -- which nodes --------------------------------------------------------------------------
 
-    def choose(
-        self,
-        largest: Mapping[str, float],
-        keep: frozenset[str],
-        keep_types: frozenset[str],
-        sensitive: frozenset[str] = _SENSITIVE,
-    ) -> None:
+    def choose(self, largest: Mapping[str, float], keep: frozenset[str], keep_types: frozenset[str]) -> None:
         """Fill ``low`` with the names of the nodes that go to half precision, and ``kept`` with those that do not."""
         makers = {name: node for node in all_nodes(self.model.graph) for name in node.output if name}
         readers: dict[str, list[Any]] = defaultdict(list)
@@ -137,7 +131,6 @@ class _Cast:
             if (
                 node.name in keep
                 or node.op_type in keep_types
-                or node.op_type in sensitive
                 or node.name in counting
                 or tensors & beyond
                 or any(self._out_of_range(name, node.op_type) for name in node.input if name in self.initial)
@@ -228,7 +221,7 @@ class _Cast:
         """Initialisers in half precision where nodes want them so; in both where both are wanted."""
         wanted: dict[str, set[bool]] = defaultdict(set)
         for node in all_nodes(self.model.graph):
-            takes = self._takes(node)
+            takes, _ = self._now(node)
             for index, name in enumerate(node.input):
                 wanted[name].add(takes[index])
         for graph in all_graphs(self.model.graph):
@@ -270,7 +263,7 @@ class _Cast:
             return casts[name, as_half]
 
         for node in graph.node:
-            takes, gives = self._takes(node), self._gives(node)
+            takes, gives = self._now(node)
             for index, name in enumerate(node.input):
                 if name in self.floats:
                     node.input[index] = wanted(name, takes[index])
@@ -289,18 +282,15 @@ class _Cast:
         set_repeated(graph.node, nodes)
         for one in (*graph.input, *graph.output, *graph.value_info):
             if one.name in self.is_half and one.type.tensor_type.elem_type == TensorProto.FLOAT:
-                one.type.tensor_type.elem_type = _HALVES[self.half]
+                one.type.tensor_type.elem_type = self.element
 
-    def _takes(self, node: Any) -> list[bool]:
+    def _now(self, node: Any) -> tuple[list[bool], list[bool]]:
+        """For each input and output whether it is half precision as things were decided."""
         known = operator(node, self.versions) if node.name in self.low else None
-        return self._ports(node, known)[0] if known else [False] * len(node.input)
-
-    def _gives(self, node: Any) -> list[bool]:
-        known = operator(node, self.versions) if node.name in self.low else None
-        return self._ports(node, known)[1] if known else [False] * len(node.output)
+        return self._ports(node, known) if known else ([False] * len(node.input), [False] * len(node.output))
 
     def _cast(self, name: str, made: str, as_half: bool) -> Any:
-        element = _HALVES[self.half] if as_half else TensorProto.FLOAT
+        element = self.element if as_half else TensorProto.FLOAT
         return helper.make_node("Cast", [name], [made], name=f"{made}/cast", to=element)
 
     def _fresh(self, name: str) -> str:
@@ -313,5 +303,5 @@ class _Cast:
         values = array(tensor, self.folder)
         most = _LARGEST[self.half]
         return np.where(np.isfinite(values), np.clip(values, -most, most), values).astype(
-            helper.tensor_dtype_to_np_dtype(_HALVES[self.half])
+            helper.tensor_dtype_to_np_dtype(self.element)
         )

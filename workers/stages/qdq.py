@@ -25,6 +25,7 @@ from workers.stages.ranges import Extremes, histograms
 
 Method = Literal["MinMax", "Entropy", "Percentile"]
 
+_QDQ_OPSET = 11
 _PER_CHANNEL_OPSET = 13
 _HALF_QDQ_OPSET = 19
 _FP8_LARGEST = 448.0
@@ -37,7 +38,8 @@ _UNBOUNDED = 1e30
 
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """What INT8 is for: the operators with weights."""
-ACTIVATED = (*WEIGHTED, "Relu", "Clip")
+_ACTIVATIONS = ("Relu", "Clip")
+ACTIVATED = (*WEIGHTED, *_ACTIVATIONS)
 """With the activations that go into them: one range behind both, none between."""
 EVERY = (
     *ACTIVATED, "Add", "Mul", "LeakyRelu", "Sigmoid", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Split",
@@ -81,8 +83,11 @@ class Recipe:
 
 def least_operator_set(model: Any, recipe: Recipe) -> int:
     """The oldest operator set in which Q/DQ nodes take what they shall: channels, half precision, FP8."""
-    half = any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
-    return max(operator_set(model), _HALF_QDQ_OPSET if half or recipe.kind == "fp8" else _PER_CHANNEL_OPSET)
+    if recipe.kind == "fp8" or any(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer):
+        least = _HALF_QDQ_OPSET
+    else:
+        least = _PER_CHANNEL_OPSET if recipe.per_channel else _QDQ_OPSET
+    return max(operator_set(model), least)
 
 
 def prepare(model: Any) -> set[str]:
@@ -95,6 +100,17 @@ def prepare(model: Any) -> set[str]:
 def candidates(model: Any, seen: Mapping[str, Extremes], recipe: Recipe) -> list[Any]:
     """Nodes that the recipe names and whose tensors have been seen."""
     return [node for node in model.graph.node if node.op_type in recipe.types and floats_of(node, seen)]
+
+
+def lone_activations(model: Any, nodes: Sequence[Any], kept: Collection[str]) -> list[str]:
+    """Names of activations that follow no node that is quantised: on their own they are cheaper in float."""
+    taken = {node.name for node in nodes if node.name not in kept and node.op_type not in _ACTIVATIONS}
+    made_by = {name: node.name for node in model.graph.node for name in node.output}
+    return [
+        node.name
+        for node in nodes
+        if node.op_type in _ACTIVATIONS and node.name not in kept and made_by.get(node.input[0]) not in taken
+    ]
 
 
 def left_in_float(nodes: Sequence[Any], seen: Mapping[str, Extremes], recipe: Recipe) -> dict[str, str]:

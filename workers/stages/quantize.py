@@ -32,6 +32,7 @@ from workers.stages.qdq import (
     is_quantized,
     least_operator_set,
     left_in_float,
+    lone_activations,
     prepare,
     quantized_nodes,
     quantizes,
@@ -45,11 +46,15 @@ _LOOKED_AT = 16
 
 @dataclass
 class Quantized:
-    """What came of it: names of quantised nodes and of those left in float, and each tensor's range."""
+    """What came of it: names of quantised nodes, of those left in float, and each tensor's range.
+
+    ``kept`` were excluded or have values without a range, ``alone`` are activations behind nodes in float.
+    """
 
     method: str = ""
     nodes: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     already: bool = False
 
@@ -74,11 +79,13 @@ def quantize(source: Source, feeds: Sequence[Arrays], work: Path, recipe: Recipe
     _check_weights(model, source.folder, nodes)
     kept = left_in_float(nodes, seen, recipe) | {node.name: "" for node in nodes if node.name in odd}
     _tell(nodes, kept, seen)
-    taken = [node for node in nodes if node.name not in kept]
+    alone = lone_activations(model, nodes, kept)
+    left = {*kept, *alone}
+    taken = [node for node in nodes if node.name not in left]
     tensors = {name: seen[name] for node in taken for name in floats_of(node, seen)}
     ranges = ranges_of(model, source.folder, feeds, tensors, recipe)
     path = work / recipe.kind / "model.onnx"
-    insert(model, source.folder, ranges, recipe, kept, path)
+    insert(model, source.folder, ranges, recipe, left, path)
     quantized = load_model(path)
     if recipe.kind == "fp8":
         as_fp8(quantized)
@@ -92,7 +99,7 @@ def quantize(source: Source, feeds: Sequence[Arrays], work: Path, recipe: Recipe
             advice="Operators with constant weights are quantised, and what is among them, outside of If and Loop.",
             kept=sorted(kept)[:20],
         )
-    found = Quantized(method=_method(recipe), nodes=names, kept=list(kept), ranges=ranges)
+    found = Quantized(method=_method(recipe), nodes=names, kept=list(kept), alone=alone, ranges=ranges)
     return Source(path, described(source.signature, quantized)), found
 
 

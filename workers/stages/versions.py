@@ -9,7 +9,7 @@ from typing import Any
 
 from onnx import version_converter
 
-from workers.stages.graph import bare, set_repeated
+from workers.stages.graph import bare, name_nodes, set_repeated
 
 _IR_VERSIONS = {19: 9, 20: 9, 21: 10, 22: 10, 23: 11}
 """Operator set to the oldest IR version that goes with it."""
@@ -25,4 +25,5 @@ def lift(model: Any, least: int) -> Any:
     names = {tensor.name for tensor in model.graph.initializer}
     set_repeated(graph.input, [one for one in graph.input if one.name not in names])
     graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name not in inside)
+    name_nodes(converted)
     return converted

@@ -16,7 +16,7 @@ from workers.backends.litert import kept, names
 from workers.backends.litert.flatbuffer import Model, packed, text, unpacked
 from workers.backends.litert.half import halve
 from workers.backends.litert.lineage import Lineage
-from workers.backends.litert.shapes import Open, fixed, is_open, open_shapes
+from workers.backends.litert.shapes import Open, fixed, is_open, open_shapes, settle
 from workers.backends.litert.shapes import text as shapes_text
 from workers.backends.workpiece import Workpiece
 
@@ -35,6 +35,7 @@ def read(piece: Workpiece, direct: bool) -> bytes:
     model = unpacked(data)
     names.rename(model, piece.source.signature, *names.wired(model, inputs, outputs))
     _check_open(piece, model)
+    piece.notes.route += ["tf-savedmodel", "tflite"] if direct and piece.source.format is Format.KERAS else ["tflite"]
     return packed(model)
 
 
@@ -65,17 +66,22 @@ def save(piece: Workpiece, data: bytes, folder: Path) -> Saved:
 
 
 def _as_it_is(piece: Workpiece) -> bytes:
-    """The source's own bytes, unless it lacks a signature by whose names it can be run."""
+    """A .tflite file; its own bytes, if nothing is to change and it can be run by its signature's names."""
     data = piece.source.path.read_bytes()
     model = unpacked(data)
     graph, signature = model.subgraphs[0], piece.source.signature
     ends = [(spec.name, index) for spec, index in zip(signature.inputs, graph.inputs, strict=True)]
     ends += [(spec.name, index) for spec, index in zip(signature.outputs, graph.outputs, strict=True)]
+    still = piece.options.reshape == "static" and is_open(open_shapes(signature.inputs))
     found = model.signatureDefs or []
-    if len(found) == 1 and not found[0].subgraphIndex:
+    if piece.precision is Precision.FP32 and not still and len(found) == 1 and not found[0].subgraphIndex:
         own = {(text(one.name), one.tensorIndex) for one in (*found[0].inputs, *found[0].outputs)}
         if own == set(ends):
             return data
+    if still:
+        shapes = fixed(piece, guess=True)
+        settle(graph, graph.inputs, [[size or 1 for size in shapes[spec.name]] for spec in signature.inputs])
+        piece.notes.say(f"fixed shapes: {shapes_text(shapes)}")
     names.rename(model, signature, list(graph.inputs), list(graph.outputs))
     return packed(model)
 
@@ -84,15 +90,14 @@ def _in_some_shape(piece: Workpiece, direct: bool) -> Converted:
     """With open dimensions where it converts so and nothing else is asked for, else with fixed ones."""
     inputs = piece.source.signature.inputs
     own, how = open_shapes(inputs), piece.options.reshape
-    ranked = all(has_rank(spec) for spec in inputs)
-    if ranked and not is_open(own):
+    if not is_open(own):
         return _converted(piece, own, direct)
-    if how == "static":
+    if how == "static" or not all(has_rank(spec) for spec in inputs):
         return _fixed(piece, fixed(piece, guess=True), direct)
     try:
         return _converted(piece, own, direct)
     except BuildError as error:
-        if how == "dynamic" or isinstance(error, BoundsRequired):
+        if how == "dynamic":
             raise
         print(f"with open dimensions: {error.detail}", flush=True)  # noqa: T201 - standard output is the build's log
         return _fixed(piece, _known(piece, direct, error), direct)
@@ -154,11 +159,10 @@ def _check_open(piece: Workpiece, model: Model) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the converters' remarks on their own deprecated parts."""
-    logger = logging.getLogger("absl")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without the converters' remarks on their own deprecated parts and on modes that a model only seems to be in."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        logging.disable(before)

@@ -55,7 +55,9 @@ def text(name: Any) -> str:
 def content(model: Model, tensor: Any) -> np.ndarray[Any, Any] | None:
     """A constant's bytes; None for a tensor that is computed."""
     found = model.buffers[tensor.buffer].data
-    return None if found is None or not len(found) else np.asarray(found).view(np.uint8)
+    if found is None or not len(found):
+        return None
+    return found.view(np.uint8) if isinstance(found, np.ndarray) else np.frombuffer(bytes(found), np.uint8)
 
 
 def constants(model: Model) -> Iterator[tuple[Any, Any]]:

@@ -33,7 +33,8 @@ def convert(
     from workers.backends.litert.importer import INPUT, OUTPUT, function, prepared
 
     whole, nodes = prepared(model)
-    lineage.write(work, nodes, model.graph)
+    makers = {output: node.name for node in model.graph.node for output in node.output if output}
+    lineage.write(work, nodes, makers, {node.name: list(node.input) for node in model.graph.node})
     made, module = function(whole, shapes)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([made], module)
     try:
@@ -66,8 +67,7 @@ def named(error: Exception, names: Sequence[Sequence[str]]) -> BuildError:
     if not operators:
         return ConversionFailed(f"TensorFlow's converter: {first_line(error)}", nodes=nodes[:20])
     return UnsupportedOperator(
-        f"TensorFlow Lite has no kernel for {', '.join(operators)}"
-        + (f" (node '{nodes[0]}')" if nodes else ""),
+        f"TensorFlow Lite has no kernel for {', '.join(operators)}" + (f" (node '{nodes[0]}')" if nodes else ""),
         operators=operators,
         nodes=nodes[:20],
     )

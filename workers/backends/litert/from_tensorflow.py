@@ -64,5 +64,3 @@ def named(error: Exception) -> BuildError:
         operators=operators,
         nodes=nodes[:20],
     )
-
-

@@ -74,6 +74,8 @@ class Event:
     type: int
     number: int
     us: float
+    graph: int = 0
+    """the subgraph: branches and loop bodies are others than the main one"""
 
 
 @dataclass
@@ -86,8 +88,10 @@ class Timed:
 
 
 def assigned(kinds: Mapping[int, str], runs: Sequence[Sequence[Event]]) -> Timed:
-    """``kinds``: index to type of the operators that run, in their order. Runs that differ in their kernels are left
-    out but for the first's like."""
+    """The events of one subgraph. ``kinds``: index to type of its operators that run, in their order.
+
+    Of runs that differ in their kernels those like the first count.
+    """
     found = Timed()
     runs = [run for run in runs if [one.tag for one in run] == [one.tag for one in runs[0]]]
     if not runs:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from enginehouse.formats import Format
 from workers.backends.workpiece import Workpiece
 
 _FILE = "lineage.json"
@@ -19,11 +19,12 @@ _NUMBER = re.compile(r"(?:^|/)n(\d+)_")
 _MOST = 64
 
 
-def write(work: Path, nodes: Sequence[Sequence[str]], graph: Any) -> None:
-    """Keep what stands behind each number, and which node makes each tensor of the ONNX graph from which others."""
-    makers = {output: node.name for node in graph.node for output in node.output if output}
-    inputs = {node.name: [name for name in node.input if name in makers] for node in graph.node}
-    (work / _FILE).write_text(json.dumps({"nodes": nodes, "makers": makers, "inputs": inputs}))
+def write(
+    work: Path, nodes: Sequence[Sequence[str]], makers: Mapping[str, str], inputs: Mapping[str, Sequence[str]]
+) -> None:
+    """Keep the nodes behind each number, which node makes which tensor, and which of these tensors a node reads."""
+    found = {name: [one for one in names if one in makers] for name, names in inputs.items()}
+    (work / _FILE).write_text(json.dumps({"nodes": nodes, "makers": dict(makers), "inputs": found}))
 
 
 class Lineage:
@@ -32,12 +33,15 @@ class Lineage:
     def __init__(self, piece: Workpiece) -> None:
         path = piece.work / _FILE
         found = json.loads(path.read_text()) if path.exists() else {"nodes": [], "makers": {}, "inputs": {}}
+        self._tensorflow = piece.source.format in (Format.SAVED_MODEL, Format.KERAS) and not path.exists()
         self._nodes: list[list[str]] = found["nodes"]
         self._makers: dict[str, str] = found["makers"]
         self._inputs: dict[str, list[str]] = found["inputs"]
 
     def of(self, name: str) -> list[str]:
-        """The source nodes in a tensor's name, in the order in which they run."""
+        """The source nodes in a tensor's name, in the order in which they run; TensorFlow's own names as they are."""
+        if self._tensorflow:
+            return list(dict.fromkeys(part for part in reversed(name.split(";")) if "/" in part))
         numbers: set[int] = set()
         for part in name.split(";"):
             number = _NUMBER.search(part)

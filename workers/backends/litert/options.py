@@ -22,6 +22,10 @@ class LiteRtOptions(Calibrated):
     io: Literal["float", "int8"] = Field(
         default="float", description="element type of inputs and outputs of a statically quantised model"
     )
+    ranges: Literal["minmax", "average"] = Field(
+        default="minmax",
+        description="static: a tensor's range over all samples, or the moving average of each sample's own",
+    )
     reshape: Reshape = Field(
         default="auto",
         description="dynamic: as many open dimensions as the source; static: fixed to the job's shapes, else the "

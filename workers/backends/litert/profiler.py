@@ -20,7 +20,6 @@ import numpy as np
 _CPU = 1
 _ALIGNMENT = 64
 _MOST_RANK = 8
-_RANK_BITS = 127
 _ELEMENTS = {
     "float32": 1, "int32": 2, "uint8": 3, "int64": 4, "bool": 6, "int16": 7, "int8": 9, "float16": 10, "float64": 11,
 }  # fmt: skip
@@ -50,7 +49,7 @@ class _Event(ctypes.Structure):
         ("elapsed_us", ctypes.c_uint64),
         ("memory", ctypes.c_size_t * 6),
         ("number", ctypes.c_uint64),
-        ("other", ctypes.c_uint64),
+        ("graph", ctypes.c_uint64),
         ("source", ctypes.c_int),
     ]
 
@@ -87,15 +86,13 @@ class _Library:
 
 
 def profile(model: str, feeds: list[np.ndarray[Any, Any]], threads: int, xnnpack: bool, runs: int) -> list[Any]:
-    """The events of each run: [tag, type, number, microseconds]. Raises OSError, AttributeError, RuntimeError.
+    """The events of each run: [tag, type, number, microseconds, subgraph]. Raises OSError, AttributeError, RuntimeError.
 
-    ``feeds``: arrays for the main subgraph's inputs in their order, in the element types that they take.
+    ``model``: of fixed shapes. ``feeds``: arrays for the main subgraph's inputs in their order, in the element types that they take.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    plain = Interpreter(model)
-    outputs = plain.get_output_details()
-    dynamic = [bool((one["shape_signature"] < 0).any()) for one in plain.get_input_details()]
+    outputs = Interpreter(model).get_output_details()
     library = _Library()
     environment = library.make("LiteRtCreateEnvironment", 0, None)
     loaded = library.make("LiteRtCreateModelFromFile", environment, model.encode())
@@ -106,16 +103,7 @@ def profile(model: str, feeds: list[np.ndarray[Any, Any]], threads: int, xnnpack
     library.option(options, b"xnnpack", b"num_threads = %d\n" % threads + kernels)
     compiled = library.make("LiteRtCreateCompiledModel", environment, loaded, options)
     zero = ctypes.c_size_t(0)
-    for index, (array, moves) in enumerate(zip(feeds, dynamic, strict=True)):
-        if moves:
-            dims = (ctypes.c_int * array.ndim)(*array.shape)
-            place, rank = ctypes.c_size_t(index), ctypes.c_size_t(array.ndim)
-            library.call("LiteRtCompiledModelResizeInputTensor", compiled, zero, place, dims, rank)
-    layouts = (_Layout * len(outputs))()
-    count = ctypes.c_size_t(len(outputs))
-    library.call("LiteRtGetCompiledModelOutputTensorLayouts", compiled, zero, count, layouts, ctypes.c_bool(True))
-    shapes = [list(one.dimensions[: one.head & _RANK_BITS]) for one in layouts]
-    results = [np.zeros(shape, one["dtype"]) for shape, one in zip(shapes, outputs, strict=True)]
+    results = [np.zeros(one["shape"], one["dtype"]) for one in outputs]
     kept, ins = _buffers(library, feeds)
     more, outs = _buffers(library, results)
     profiler = library.make("LiteRtCompiledModelGetProfiler", compiled)
@@ -156,7 +144,7 @@ def _events(library: _Library, profiler: ctypes.c_void_p) -> list[list[Any]]:
     events = (_Event * count.value)()
     library.call("LiteRtGetProfilerEvents", profiler, count, events)
     wanted = (OPERATOR, DELEGATED)
-    return [[one.tag.decode(), one.type, one.number, one.elapsed_us] for one in events if one.type in wanted]
+    return [[one.tag.decode(), one.type, one.number, one.elapsed_us, one.graph] for one in events if one.type in wanted]
 
 
 def main(model: str, feeds: str, threads: str, xnnpack: str, runs: str) -> None:

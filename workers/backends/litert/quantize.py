@@ -14,14 +14,15 @@ import numpy as np
 from enginehouse.errors import CalibrationFailed
 from enginehouse.quantization import Quantization
 from workers.backends.base import Array, Arrays, first_line
-from workers.backends.litert.flatbuffer import Model, kind, operator, text, unpacked
+from workers.backends.litert.flatbuffer import Model, kind, operator, packed, text, unpacked
 from workers.backends.workpiece import Workpiece
 
-METHOD = "moving average of MinMax (ai-edge-quantizer), weights per channel"
+METHODS = {"minmax": "MinMax", "average": "moving average of MinMax"}
 
 _MOST_EXCLUDED = 64
 _TROUBLE = re.compile(r"with op\s+id (\d+)")
 _ALL = ".*"
+_LAYOUT = ("RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS")
 _ENDS = ("LOGISTIC", "SOFTMAX", "TANH")
 """Their int8 results have a step of 1/256 whatever the numbers: at a float output they stay in float."""
 
@@ -37,12 +38,24 @@ def quantize(piece: Workpiece, data: bytes) -> tuple[bytes, list[str]]:
     if static:
         generated = piece.options.calibration == "generated"
         piece.notes.calibration, feeds = piece.samples.calibration(piece.options.calibration_samples, generated)
-        piece.notes.calibration.method = METHOD
+        piece.notes.calibration.method = f"{METHODS[piece.options.ranges]}, weights per channel (ai-edge-quantizer)"
     model = unpacked(data)
+    if static:
+        data = _sized(model, feeds[0])
     recipe = _recipe(model, how, piece.options.io == "int8")
     kept = [scope for scope in _scopes(model) if _is_kept(recipe, scope)] if static else []
-    made, more = _quantized(data, model, recipe, _Samples(model, feeds) if static else None, piece.threads)
+    samples = _Samples(model, feeds) if static else None
+    made, more = _quantized(data, model, recipe, samples, piece.threads, piece.options.ranges)
     return made, [scope.rstrip(";") for scope in (*kept, *more)]
+
+
+def _sized(model: Model, feeds: Arrays) -> bytes:
+    """The file with open dimensions set to a sample's sizes at first: the calibrator allocates before it is fed."""
+    for port in model.signatureDefs[0].inputs:
+        tensor = model.subgraphs[0].tensors[port.tensorIndex]
+        if tensor.shapeSignature is not None and -1 in list(tensor.shapeSignature):
+            tensor.shape = list(feeds[text(port.name)].shape)
+    return packed(model)
 
 
 def _recipe(model: Model, how: Quantization, integers: bool) -> list[dict[str, Any]]:
@@ -79,10 +92,17 @@ def _scopes(model: Model) -> list[str]:
 
 
 def _ends(model: Model) -> Iterator[str]:
+    """The operators of these kinds that make the model's outputs, and what only lays them out anew."""
     graph = model.subgraphs[0]
-    for op in graph.operators:
-        if operator(model, op) in _ENDS and set(op.outputs) & set(graph.outputs):
-            yield _scope(graph, op)
+    makers = {index: op for op in graph.operators for index in op.outputs}
+    for output in graph.outputs:
+        scopes: list[str] = []
+        op = makers.get(output)
+        while op is not None and operator(model, op) in _LAYOUT:
+            scopes.append(_scope(graph, op))
+            op = makers.get(op.inputs[0])
+        if op is not None and operator(model, op) in _ENDS:
+            yield from (*scopes, _scope(graph, op))
 
 
 def _branches(model: Model) -> Iterator[str]:
@@ -98,7 +118,7 @@ def _is_kept(recipe: list[dict[str, Any]], scope: str) -> bool:
 
 
 def _quantized(
-    data: bytes, model: Model, recipe: list[dict[str, Any]], samples: _Samples | None, threads: int
+    data: bytes, model: Model, recipe: list[dict[str, Any]], samples: _Samples | None, threads: int, update: str
 ) -> tuple[bytes, list[str]]:
     """The file, and what had to stay in float because its numbers cannot be said in integers."""
     from ai_edge_quantizer import quantizer
@@ -111,7 +131,7 @@ def _quantized(
         try:
             with _quiet():
                 if samples is not None and ranges is None:
-                    ranges = worker.calibrate({key: samples}, num_threads=threads)
+                    ranges = _ranges(data, recipe, {key: samples}, threads, update)
                 made = worker.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
             return bytes(made.quantized_model), kept
         except (ValueError, RuntimeError) as error:
@@ -121,6 +141,19 @@ def _quantized(
                 raise CalibrationFailed(f"the quantizer: {first_line(error)}") from error
             kept.append(scope)
             recipe = [*recipe, _left(_exactly(scope))]
+
+
+def _ranges(data: bytes, recipe: list[dict[str, Any]], samples: Any, threads: int, update: str) -> Any:
+    """Tensor name to range."""
+    from ai_edge_quantizer import calibrator, recipe_manager
+    from ai_edge_quantizer.utils import qsv_utils
+
+    rules = recipe_manager.RecipeManager()
+    rules.load_quantization_recipe(recipe)
+    widened = {"minmax": qsv_utils.min_max_update, "average": qsv_utils.moving_average_update}[update]
+    found = calibrator.Calibrator(bytearray(data), num_threads=threads, qsv_update_func=widened)
+    found.calibrate(samples, rules)
+    return found.get_model_qsvs()
 
 
 @contextmanager

@@ -30,7 +30,10 @@ def ports(model: Model) -> tuple[list[Port], list[Port]]:
     graph, kinds = model.subgraphs[0], noted(model)
     for signature in model.signatureDefs or []:
         if not signature.subgraphIndex:
-            found = [[(text(one.name), int(one.tensorIndex)) for one in part] for part in (signature.inputs, signature.outputs)]
+            found = [
+                [(text(one.name), int(one.tensorIndex)) for one in part]
+                for part in (signature.inputs, signature.outputs)
+            ]
             break
     else:
         found = [[(text(graph.tensors[i].name), int(i)) for i in part] for part in (graph.inputs, graph.outputs)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from enginehouse.errors import BoundsRequired
+from enginehouse.shapes import has_rank
 from enginehouse.signature import TensorSpec
 from workers.backends.workpiece import Workpiece
 from workers.pipeline.shapes import Kind, symbol, unknowns
@@ -35,10 +37,13 @@ def fixed(piece: Workpiece, guess: bool) -> Open:
     given |= piece.shapes
     if guess and any(spec.is_dynamic() and spec.name not in given for spec in inputs):
         given = {name: array.shape for name, array in piece.samples.typical()[0].items()} | given
+    inputs = [_ranked(spec, given) for spec in inputs]
     sizes = _sizes(inputs, given)
-    missing = [
+    missing = [spec.name for spec in inputs if not has_rank(spec)]
+    missing += [
         f"{spec.name}[{axis}]" + (f" {dim}" if isinstance(dim, str) else "")
         for spec in inputs
+        if has_rank(spec)
         for axis, dim in enumerate(spec.shape)
         if not _is_size(dim) and symbol(spec, axis) not in sizes
     ]
@@ -58,6 +63,13 @@ def fixed(piece: Workpiece, guess: bool) -> Open:
     }
 
 
+def _ranked(spec: TensorSpec, given: Mapping[str, Sequence[int]]) -> TensorSpec:
+    """An input of unknown rank takes a given shape as it is."""
+    if has_rank(spec) or spec.name not in given:
+        return spec
+    return spec.model_copy(update={"shape": list(given[spec.name])})
+
+
 def _is_size(dim: int | str | None) -> bool:
     return isinstance(dim, int) and dim > 0
 
@@ -70,6 +82,13 @@ def _sizes(inputs: Sequence[TensorSpec], given: Mapping[str, Sequence[int]]) -> 
             if axis < len(spec.shape) and not _is_size(spec.shape[axis]):
                 found[symbol(spec, axis)] = int(size)
     return found
+
+
+def settle(graph: Any, indices: Sequence[int], shapes: Sequence[Sequence[int]]) -> None:
+    """Write sizes into a subgraph's tensors in place of open ones; what lies between is worked out while loading."""
+    for index, shape in zip(indices, shapes, strict=True):
+        graph.tensors[index].shape = list(shape)
+        graph.tensors[index].shapeSignature = None
 
 
 def text(shapes: Open) -> str:

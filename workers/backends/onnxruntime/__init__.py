@@ -67,7 +67,10 @@ class OnnxRuntimeOptions(Calibrated):
 
 
 class OnnxRuntime(Backend):
-    """fp16 and int8 stand behind the source model's own inputs and outputs."""
+    """fp16 and int8 stand behind the source model's own inputs and outputs.
+
+    No bf16: the CPU provider has no kernels for it (1.31 refuses Conv, MatMul, Add and Relu).
+    """
 
     name = "onnxruntime"
     packages = ("onnxruntime", "onnx")

@@ -70,9 +70,15 @@ def read(piece: Workpiece) -> Staged:
         level, form, target = _before_stages(piece), "onnx", piece.work / "optimised" / ENTRIES["onnx"]
         record.keep(piece.work, level=level)
     optimise(model, source.folder, target, level, form, names, None if changed else source.path)
-    if precision is not Precision.FP32:
-        lineage.follow(piece.work, load_model(target))
-    return Staged(target, source, done=precision is Precision.FP32)
+    if precision is Precision.FP32:
+        return Staged(target, source, done=True)
+    if is_half(model):  # float copies of half weights are folded in a second go
+        again = target.parent / "again" / target.name
+        optimise(load_model(target), target.parent, again, level, form, names, target)
+        target = again
+        record.keep(piece.work, twice=True)
+    lineage.follow(piece.work, load_model(target))
+    return Staged(target, source)
 
 
 def prepare(piece: Workpiece, staged: Staged) -> Staged:

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 
 from enginehouse.report import Layer
-from workers.backends.base import Arrays, Setting
+from workers.backends.base import Arrays, Setting, first_line
 from workers.backends.onnxruntime import lineage
 from workers.backends.onnxruntime.run import OnnxRuntimeSession
 from workers.stages.quantize import quantizes
@@ -28,23 +28,23 @@ def layers(
     folder = work / "explain"
     folder.mkdir(parents=True, exist_ok=True)
     executed = folder / "executed.onnx"
+    how: dict[str, Any] = {"optimise": optimise, "provider": provider, "profile_prefix": folder / "profile"}
     profiled = Setting(setting.threads, profiling=True)
-    session = OnnxRuntimeSession(
-        artifact,
-        profiled,
-        optimise=optimise,
-        provider=provider,
-        profile_prefix=folder / "profile",
-        executed=executed,
-    )
+    try:
+        session = OnnxRuntimeSession(artifact, profiled, executed=executed, **how)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a provider may compile nodes that cannot be written
+        print(f"what the layers stand for is not known: {first_line(error)}", flush=True)  # noqa: T201
+        session = OnnxRuntimeSession(artifact, profiled, **how)
     for _ in range(1 + _RUNS):
         session.run(feeds)
     profile = Path(session.session.end_profiling())
     events = json.loads(profile.read_bytes())
     del session
-    ran = named(lineage.nodes_of(onnx.load(executed, load_external_data=False)), events)
+    ran = lineage.nodes_of(onnx.load(executed, load_external_data=False)) if executed.exists() else []
     staged, origin = lineage.read(work)
-    found = table(events, lineage.composed(lineage.trace(ran, staged), origin))
+    found = table(events, lineage.composed(lineage.trace(named(ran, events), staged), origin))
     for file in folder.iterdir():
         file.unlink()
     return found

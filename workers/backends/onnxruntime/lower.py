@@ -34,7 +34,8 @@ def half(piece: Workpiece, source: Source) -> Source:
     except ReferenceFailed as error:
         piece.notes.say(f"cast by kinds of operators alone, since the source model could not be run: {error.detail}")
     keep = staged_names(piece, options.keep_float)
-    made, kept = cast(source, piece.precision, feeds, piece.work, keep=keep, keep_types=options.keep_float_types)
+    types = options.keep_float_types
+    made, kept = cast(source, piece.precision, feeds, piece.work, keep=keep, keep_types=types, threads=piece.threads)
     record.keep(piece.work, kept=kept, already=made is source)
     _, origin = lineage.read(piece.work)
     piece.notes.kept_float = lineage.source_names(kept, origin)
@@ -171,7 +172,7 @@ def _static(piece: Workpiece, source: Source, exclude: set[str]) -> Source:
     calibration, feeds = piece.samples.calibration(options.calibration_samples, options.calibration == GENERATED)
     recipe = replace(recipe_of(options, piece.threads), exclude=tuple(sorted(exclude)))
     made, found = quantize(source, feeds, piece.work, recipe)
-    record.keep(piece.work, kept=sorted(found.kept), ranges=found.ranges)
+    record.keep(piece.work, kept=sorted([*found.kept, *found.alone]), ranges=found.ranges)
     calibration.method = found.method
     piece.notes.calibration = calibration
     _, origin = lineage.read(piece.work)

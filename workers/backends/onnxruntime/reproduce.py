@@ -66,7 +66,7 @@ def _parts(piece: Workpiece) -> Iterator[str]:
             yield HALF.format(kept=_kept(piece, decided), types=list(options.keep_float_types))
         yield SAVE if options.form == "onnx" else WRITE.format(level=_LEVELS["none"], **write)
     else:
-        yield BEFORE.format(level=_LEVELS["basic"])
+        yield BEFORE.format(level=_LEVELS["basic"]) * (2 if decided.get("twice") else 1)
         yield from _int8(piece, how, decided)
         yield WRITE.format(level=level, **write)
     runs = _LEVELS["none" if options.level == "all" else "all"]

@@ -86,6 +86,7 @@ feeds = [{{name: stored[name][i].astype(kind) for name, kind in types.items()}} 
 seen = extremes(model, folder, feeds)
 nodes = candidates(model, seen, recipe)
 KEPT = [*KEPT, *left_in_float(nodes, seen, recipe)]
+KEPT += lone_activations(model, nodes, KEPT)
 taken = {{name: seen[name] for node in nodes if node.name not in KEPT for name in floats_of(node, seen)}}
 ranges = ranges_of(model, folder, feeds, taken, recipe)
 """

@@ -29,6 +29,25 @@ from workers.backends.litert.importer.translate import Graph
 from workers.backends.litert.importer.value import Value
 
 __all__ = [
-    "INPUT", "OPERATORS", "OUTPUT", "Graph", "Value", "activation", "arithmetic", "constant", "control", "convolution", "function",
-    "indexing",    "matrix", "normal", "pooling", "prepared", "quantized", "recurrent", "reduction", "resize", "shaping",
-]  # fmt: skip
+    "INPUT",
+    "OPERATORS",
+    "OUTPUT",
+    "Graph",
+    "Value",
+    "activation",
+    "arithmetic",
+    "constant",
+    "control",
+    "convolution",
+    "function",
+    "indexing",
+    "matrix",
+    "normal",
+    "pooling",
+    "prepared",
+    "quantized",
+    "recurrent",
+    "reduction",
+    "resize",
+    "shaping",
+]

@@ -67,9 +67,7 @@ def _expanded(weights: Any) -> Any:
 
 def _flat(x: Any, filters: Any, shape: Window) -> Any:
     strides, dilations = [1, *shape.strides, 1], [1, *shape.dilations, 1]
-    return tf.raw_ops.Conv2D(
-        input=x, filter=filters, strides=strides, dilations=dilations, padding=shape.padding
-    )
+    return tf.raw_ops.Conv2D(input=x, filter=filters, strides=strides, dilations=dilations, padding=shape.padding)
 
 
 def _depthwise(x: Any, filters: Any, shape: Window) -> Any:
@@ -88,9 +86,7 @@ def _volumes(x: Any, filters: Any, shape: Window, groups: int) -> Any:
     strides, dilations = [1, *shape.strides, 1], [1, *shape.dilations, 1]
 
     def one(part: Any, some: Any) -> Any:
-        return tf.raw_ops.Conv3D(
-            input=part, filter=some, strides=strides, dilations=dilations, padding=shape.padding
-        )
+        return tf.raw_ops.Conv3D(input=part, filter=some, strides=strides, dilations=dilations, padding=shape.padding)
 
     if groups == 1:
         return one(x, filters)

@@ -70,7 +70,7 @@ def _group(node: Node) -> Value:
     groups = node.attribute("num_groups")
     x = tf.convert_to_tensor(value.first())
     batch, channels, *rest = value.shape
-    if channels is None or None in rest or batch is None and None in rest:
+    if channels is None or None in rest or (batch is None and None in rest):
         raise Unsupported("sizes that are not known")
     whole = [-1 if batch is None else batch, channels, *rest]
     parts = tf.reshape(x, [whole[0], groups, -1])

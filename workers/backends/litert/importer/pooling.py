@@ -125,8 +125,6 @@ def _global(node: Node) -> Value:
     kinds: dict[str, Callable[..., Any]] = {
         "GlobalAveragePool": tf.reduce_mean,
         "GlobalMaxPool": tf.reduce_max,
-        "GlobalLpPool": lambda x, axes, keep: tf.pow(
-            tf.reduce_sum(tf.pow(tf.abs(x), power), axes, keep), 1.0 / power
-        ),
+        "GlobalLpPool": lambda x, axes, keep: tf.pow(tf.reduce_sum(tf.pow(tf.abs(x), power), axes, keep), 1.0 / power),
     }
     return reduced(value, axes, True, kinds[node.type])

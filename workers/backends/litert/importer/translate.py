@@ -91,11 +91,11 @@ class Graph:
             node = Node(proto, inputs, version, [name in wanted for name in proto.output])
             if proto.op_type in _BRANCHING:
                 node.graphs = {
-                    one.name: Graph(one.g, self._versions, self, self._scope or f"n{index}_{operator}")
+                    one.name: Graph(one.g, self._versions, self, self._scope or f"n{index}")
                     for one in proto.attribute
                     if one.type == onnx.AttributeProto.GRAPH
                 }
-            made = self._made(translate, node, self._scope or _label(index, proto))
+            made = self._made(translate, node, _label(self._scope or f"n{index}", proto))
         except (EnginehouseError, MemoryError):
             raise
         except Unsupported as error:
@@ -125,8 +125,9 @@ class Graph:
             return [value and Value(np.asarray(value.first())) for value in several]
 
 
-def _label(index: int, proto: Any) -> str:
-    return f"n{index}_{_UNSAFE.sub('_', proto.name or proto.op_type)[-_LONGEST:]}"
+def _label(number: str, proto: Any) -> str:
+    """A node in a subgraph has the number of the node that the subgraph belongs to."""
+    return f"{number}_{_UNSAFE.sub('_', proto.name or proto.op_type)[-_LONGEST:]}"
 
 
 def _wanted(graph: Any) -> set[str]:
