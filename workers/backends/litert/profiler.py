@@ -86,9 +86,10 @@ class _Library:
 
 
 def profile(model: str, feeds: list[np.ndarray[Any, Any]], threads: int, xnnpack: bool, runs: int) -> list[Any]:
-    """The events of each run: [tag, type, number, microseconds, subgraph]. Raises OSError, AttributeError, RuntimeError.
+    """The events of each run: [tag, type, number, microseconds, subgraph].
 
-    ``model``: of fixed shapes. ``feeds``: arrays for the main subgraph's inputs in their order, in the element types that they take.
+    ``model``: of fixed shapes. ``feeds``: arrays for the main subgraph's inputs in their order, in their element
+    types. Raises OSError, AttributeError, RuntimeError.
     """
     from ai_edge_litert.interpreter import Interpreter
 

@@ -13,6 +13,7 @@ from workers.backends.litert.importer import (
     constant,
     control,
     convolution,
+    detection,
     indexing,
     matrix,
     normal,

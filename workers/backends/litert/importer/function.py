@@ -48,7 +48,7 @@ def function(model: Any, shapes: Mapping[str, Sequence[int | None]]) -> tuple[An
 
 
 def prepared(model: Any) -> tuple[Any, list[list[str]]]:
-    """The model in operators that have a rule here, and for each of its nodes the names of the nodes that it stands for.
+    """The model in operators that have a rule here, and for each of its nodes the names of those it stands for.
 
     Operators without a rule that are defined by others are replaced by these; groups of nodes that are one operator of
     TensorFlow Lite by that one. Every node of ``model`` has a name.
