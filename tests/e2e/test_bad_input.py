@@ -105,7 +105,7 @@ def test_an_unknown_backend_and_an_unknown_precision(client: Client):
     with pytest.raises(UnknownPrecision, match="fp17"):
         client.jobs.submit(model=model.id, targets=["openvino:fp17"])
     with pytest.raises(UnknownPrecision, match="int4"):
-        client.jobs.submit(model=model.id, targets=["openvino:int4"])
+        client.jobs.submit(model=model.id, targets=["onnxruntime:int4"])
 
 
 def test_a_requirement_that_no_worker_meets_waits_with_the_reason_and_runs_when_one_signs_on(

@@ -12,7 +12,7 @@ from enginehouse.formats import Format
 from enginehouse.shapes import has_rank
 from enginehouse.targets import Precision
 from workers.backends.base import Saved
-from workers.backends.litert import kept, names
+from workers.backends.litert import kept, names, record
 from workers.backends.litert.flatbuffer import Model, packed, text, unpacked
 from workers.backends.litert.half import halve
 from workers.backends.litert.lineage import Lineage
@@ -77,6 +77,7 @@ def _as_it_is(piece: Workpiece) -> bytes:
     if piece.precision is Precision.FP32 and not still and len(found) == 1 and not found[0].subgraphIndex:
         own = {(text(one.name), one.tensorIndex) for one in (*found[0].inputs, *found[0].outputs)}
         if own == set(ends):
+            record.note(piece.work, as_it_is=True)
             return data
     if still:
         shapes = fixed(piece, guess=True)
@@ -123,6 +124,7 @@ def _fixed(piece: Workpiece, shapes: Open, direct: bool) -> Converted:
 
 def _converted(piece: Workpiece, shapes: Open, direct: bool) -> Converted:
     source = piece.source
+    record.note(piece.work, shapes=shapes)
     if direct and source.format is Format.SAVED_MODEL:
         from workers.backends.litert import from_tensorflow
         from workers.sources.saved_model import folder

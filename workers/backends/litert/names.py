@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ai_edge_litert import schema_py_generated as schema
 
 from enginehouse.errors import ConversionFailed
-from enginehouse.signature import ModelSignature, TensorSpec
 from workers.backends.litert.flatbuffer import Model, text
+
+if TYPE_CHECKING:
+    from enginehouse.signature import ModelSignature, TensorSpec
 
 KEY = "serving_default"
 METADATA = "enginehouse.dtypes"

@@ -14,6 +14,7 @@ import numpy as np
 from enginehouse.errors import CalibrationFailed
 from enginehouse.quantization import Quantization
 from workers.backends.base import Array, Arrays, first_line
+from workers.backends.litert import record
 from workers.backends.litert.flatbuffer import Model, kind, operator, packed, text, unpacked
 from workers.backends.workpiece import Workpiece
 
@@ -46,6 +47,7 @@ def quantize(piece: Workpiece, data: bytes) -> tuple[bytes, list[str]]:
     kept = [scope for scope in _scopes(model) if _is_kept(recipe, scope)] if static else []
     samples = _Samples(model, feeds) if static else None
     made, more = _quantized(data, model, recipe, samples, piece.threads, piece.options.ranges)
+    record.note(piece.work, recipe=[*recipe, *[_left(_exactly(scope)) for scope in more]])
     return made, [scope.rstrip(";") for scope in (*kept, *more)]
 
 

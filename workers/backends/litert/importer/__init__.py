@@ -40,6 +40,7 @@ __all__ = [
     "constant",
     "control",
     "convolution",
+    "detection",
     "function",
     "indexing",
     "matrix",

@@ -40,7 +40,9 @@ def _suppression(node: Node) -> Value:
                 pad_to_max_output_size=True,
             )
             kept = tf.cast(kept[:many], tf.int64)
-            found.append(tf.stack([tf.fill(tf.shape(kept), np.int64(picture)), tf.fill(tf.shape(kept), np.int64(kind)), kept], 1))
+            found.append(
+                tf.stack([tf.fill(tf.shape(kept), np.int64(picture)), tf.fill(tf.shape(kept), np.int64(kind)), kept], 1)
+            )
     return Value(tf.concat(found, 0) if len(found) > 1 else found[0])
 
 
