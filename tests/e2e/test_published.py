@@ -66,10 +66,8 @@ def through_the_farm(client: Client, backend: str, folder: Path) -> dict[str, di
     jobs = {}
     for one in graphs(backend):
         model = client.models.push(one.path)
-        np.savez(folder / "inputs.npz", **{name: array[None] for name, array in one.inputs.items()})
-        dataset = client.datasets.push(folder / "inputs.npz", name=f"published-{one.name.lower()}")
         jobs[one.name] = client.jobs.submit(
-            model=model.id, targets=[f"{backend}:fp32"], dataset=dataset.id, benchmark=False
+            model=model.id, targets=[f"{backend}:fp32"], dataset=dataset(client, one, folder), benchmark=False
         )
     found = {}
     for one in graphs(backend):
@@ -83,6 +81,14 @@ def through_the_farm(client: Client, backend: str, folder: Path) -> dict[str, di
             passed, why = (True, "") if given else (False, why or "other outputs than the published ones")
         found[one.name] = {"name": one.name, "passed": passed, "why": why}
     return found
+
+
+def dataset(client: Client, one: Published, folder: Path) -> str | None:
+    """The published inputs; none where a name has a slash, which the members of a .npz cannot say."""
+    if any("/" in name for name in one.inputs):
+        return None
+    np.savez(folder / "inputs.npz", **{name: array[None] for name, array in one.inputs.items()})
+    return client.datasets.push(folder / "inputs.npz", name=f"published-{one.name.lower()}").id
 
 
 def run(backend: str, saved: Saved, one: Published) -> list[np.ndarray]:
