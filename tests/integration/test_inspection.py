@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -80,15 +79,12 @@ class TestRealModels:
     def test_packaged_networks(self, name: str) -> None:
         path = PACKAGED / "light" / f"light_{name}.onnx"
         model = onnx.load(path)
-        start = time.monotonic()
         signature = inspect_model([("model.onnx", path)])
-        took = time.monotonic() - start
         assert signature.format == "onnx"
         (fed,) = signature.inputs
         assert (fed.dtype, fed.shape) == ("float32", [1, 3, 224, 224])
         assert sum(signature.operators.values()) == len(model.graph.node)
         assert signature.parameters == sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
-        assert took < 3  # 0.3 s on an idle machine
 
     def test_every_packaged_graph_is_taken(self) -> None:
         paths = sorted(PACKAGED.glob("pytorch-*/*/model.onnx")) + sorted(PACKAGED.glob("simple/*/model.onnx"))

@@ -51,9 +51,7 @@ def test_given_a_cursor_i_expect_what_came_after_it_and_what_comes(quick: Flask)
     assert first["event"] == "model.created"
     assert Event.model_validate_json(first["data"]).id == int(first["id"])
     job = with_token(quick, ADMIN).post("/v1/jobs", json={"model": model, "targets": ["openvino:fp32"]}).json
-    started = time.monotonic()
     live = next(frame for frame in stream if "data" in frame)
-    assert time.monotonic() - started < 1
     assert Event.model_validate_json(live["data"]).job == job["id"]
     seen = int(live["id"])
     assert all(int(frame["id"]) > seen for frame in stream if "id" in frame)  # and it ends by itself
@@ -128,14 +126,12 @@ class TestTailer:
 
     def test_a_nudge_is_faster_than_the_interval(self) -> None:
         value = [1]
-        tailer = Tailer(lambda: value[0], interval_s=30)
+        tailer = Tailer(lambda: value[0], interval_s=3600)
         with tailer.listening():
             assert tailer.wait(0, 2) == 1
             value[0] = 2
-            started = time.monotonic()
             tailer.nudge()
-            assert tailer.wait(1, 10) == 2
-            assert time.monotonic() - started < 5
+            assert tailer.wait(1, 60) == 2
 
     def test_a_failing_registry_only_delays(self) -> None:
         answers: list[Callable[[], int]] = [lambda: 1 // 0, lambda: 7]
@@ -148,9 +144,7 @@ class TestTailer:
         with tailer.listening():
             timer = threading.Timer(0.1, tailer.stop)
             timer.start()
-            started = time.monotonic()
-            tailer.wait(0, 30)
-            assert time.monotonic() - started < 5
+            tailer.wait(0, 3600)
             timer.join()
         with pytest.raises(Busy):
             tailer.enter()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,9 +43,7 @@ def save(tmp_path: Path) -> Save:
 
 class TestGoodModels:
     def test_lenet(self, save: Save) -> None:
-        start = time.monotonic()
         signature = inspect_model(save(LENET))
-        took = time.monotonic() - start
         # 2 images: 20 * 24² outputs of 25, 50 * 8² of 20 * 25, 500 of 50 * 4², 10 of 500
         multiply_adds = 2 * (20 * 24**2 * 25 + 50 * 8**2 * 20 * 25 + 500 * 800 + 10 * 500)
         assert signature == ModelSignature(
@@ -58,7 +55,6 @@ class TestGoodModels:
             parameters=20 * 25 + 20 + 50 * 500 + 50 + 500 * 800 + 500 + 10 * 500 + 10,
             flops=2 * multiply_adds,
         )
-        assert took < 3  # 0.3 s on an idle machine
 
     @pytest.mark.parametrize("name", CLASSIC)
     def test_classic_networks(self, name: str, save: Save) -> None:
@@ -184,14 +180,13 @@ class TestBadText:
         with pytest.raises(TooLarge, match="caffemodel"):
             caffe_model.read(save(LENET))
 
+    @pytest.mark.timeout(60)  # 0.5 s on an idle machine
     def test_a_long_text_is_read_in_time(self, save: Save) -> None:
         layers, bottom = [], "data"
         for index in range(1500):
             layers.append(layer("Power", f"power{index}", bottom, more="power_param { scale: 0.5 shift: 1 }"))
             bottom = f"power{index}"
-        start = time.monotonic()
         caffe_model.read(save(net("".join(layers)), caffemodel({"power0": []})))
-        assert time.monotonic() - start < 10  # 0.5 s on an idle machine
 
 
 class TestBadWeights:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from pathlib import Path
 from typing import Any
 
@@ -225,10 +224,8 @@ def deep() -> bytes:
     ids=["empty", "text", "gif", "eps", "cut png", "cut jpeg", "16 bits", "bomb", "large"],
 )
 def test_pictures_that_are_none(tmp_path: Path, content: bytes, says: str) -> None:
-    begin = time.monotonic()
     with pytest.raises(DatasetUnreadable, match=rf"'evil\.png'.*{says}"):
         dataset(tmp_path, {"recipe.json": recipe(size=[4, 4]), "evil.png": content}).sample(0)
-    assert time.monotonic() - begin < 5
 
 
 def test_a_header_is_enough_to_refuse_a_bomb(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +162,9 @@ def test_multiply_adds_of_known_networks(name: str, published: float) -> None:
     assert found == pytest.approx(2 * published, rel=0.01)
 
 
-def test_a_real_detector_in_little_time() -> None:
+def test_a_real_detector() -> None:
     made = onnx.load(model_path("ppocr-det"))
-    start = time.monotonic()
     assert flops(made)
-    assert time.monotonic() - start < 2  # 0.02 s on an idle machine
 
 
 def test_inspection_tells_it(tmp_path: Path) -> None:
