@@ -10,14 +10,14 @@ from typing import Any
 from enginehouse.errors import BuildError, ConversionFailed, UnsupportedOperator
 from workers.backends.base import first_line
 from workers.backends.litert import lineage
+from workers.backends.litert.from_tensorflow import blamed
 from workers.backends.workpiece import Source
 from workers.sources.tf_runtime import tensorflow
 
 _MOST_BYTES = 1_900_000_000
 """A flatbuffer, and the graph that it is made from, ends at 2 GiB."""
 
-_UNKNOWN = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
-_SCOPE = re.compile(r"\bn(\d+)_[\w.\-]+")
+_SCOPE = re.compile(r"^n(\d+)_")
 
 
 def convert(
@@ -60,14 +60,13 @@ def loaded(source: Source) -> Any:
 
 def named(error: Exception, names: Sequence[Sequence[str]]) -> BuildError:
     """The converter's error with the operators that it has no rule for, and the nodes that they come from."""
-    text = str(error)
-    operators = sorted(set(_UNKNOWN.findall(text)))
-    numbers = sorted({int(number) for number in _SCOPE.findall(text)})
+    operators, places = blamed(error)
+    numbers = sorted({int(number) for place in places for number in _SCOPE.findall(place)})
     nodes = [name for number in numbers if number < len(names) for name in names[number]]
     if not operators:
-        return ConversionFailed(f"TensorFlow's converter: {first_line(error)}", nodes=nodes[:20])
+        return ConversionFailed(f"TensorFlow's converter: {first_line(error)}", nodes=nodes)
     return UnsupportedOperator(
         f"TensorFlow Lite has no kernel for {', '.join(operators)}" + (f" (node '{nodes[0]}')" if nodes else ""),
         operators=operators,
-        nodes=nodes[:20],
+        nodes=nodes,
     )

@@ -12,8 +12,8 @@ from workers.backends.litert.shapes import Open, open_shapes
 from workers.backends.workpiece import Source
 from workers.sources.tf_runtime import tags_and_key, tensorflow
 
-_FLEX = re.compile(r"'tf\.(\w+)' op is (?:neither a custom op nor a flex op|not supported)")
-_NODE = re.compile(r'loc\((?:fused\[)?"?([\w./:-]+)')
+_UNKNOWN = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+_MOST = 20
 
 
 def convert(source: Source, folder: Path, shapes: Open) -> tuple[bytes, list[str], list[str]]:
@@ -53,14 +53,22 @@ def converted(converter: Any) -> bytes:
 
 def named(error: Exception) -> BuildError:
     """The converter's error with the operators that TensorFlow Lite does not have."""
-    text = str(error)
-    operators = sorted(set(_FLEX.findall(text)))
+    operators, places = blamed(error)
     if not operators:
-        return ConversionFailed(f"TensorFlow's converter: {first_line(error)}")
-    nodes = sorted({name for name in _NODE.findall(text) if "/" in name or "_" in name})
+        return ConversionFailed(f"TensorFlow's converter: {first_line(error)}", nodes=places)
     return UnsupportedOperator(
-        f"TensorFlow Lite has no operator for {', '.join(operators)}",
+        f"TensorFlow Lite has no kernel for {', '.join(operators)}" + (f" (node '{places[0]}')" if places else ""),
         advice="Export the model without the named operators, or choose another backend.",
         operators=operators,
-        nodes=nodes[:20],
+        nodes=places,
     )
+
+
+def blamed(error: Exception) -> tuple[list[str], list[str]]:
+    """TensorFlow's operators that the converter has no rule for, and the names of these in the graph."""
+    operators = sorted(set(_UNKNOWN.findall(str(error))))
+    places = []
+    for one in getattr(error, "errors", None) or []:
+        names = [call.name.split("@")[0] for call in one.location.call]
+        places += [name for name in names[:1] if name and name not in places]
+    return operators, places[:_MOST]

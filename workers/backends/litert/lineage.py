@@ -65,5 +65,6 @@ class Lineage:
         """The source nodes of several tensors; a tensor's own name where they are not known."""
         found: list[str] = []
         for tensor in tensors:
-            found += [name for name in self.of(tensor) or [tensor] if name not in found]
+            own = self.of(tensor) or [self._makers.get(tensor, tensor)]  # an output bears no number
+            found += [name for name in own if name not in found]
         return found

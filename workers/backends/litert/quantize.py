@@ -134,6 +134,8 @@ def _quantized(
             with _quiet():
                 if samples is not None and ranges is None:
                     ranges = _ranges(data, recipe, {key: samples}, threads, update)
+                if ranges == {}:  # no operator that the quantizer knows
+                    return data, kept
                 made = worker.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
             return bytes(made.quantized_model), kept
         except (ValueError, RuntimeError) as error:

@@ -61,7 +61,7 @@ def prepared(model: Any) -> tuple[Any, list[list[str]]]:
 
 
 def _defined(model: Any) -> Any:
-    from onnx import defs
+    from onnx import defs, shape_inference
     from onnx.inliner import inline_selected_functions
 
     versions = {one.domain: one.version for one in model.opset_import}
@@ -74,6 +74,7 @@ def _defined(model: Any) -> Any:
             wanted.add((node.domain, node.op_type))
     if not wanted:
         return model
+    model = shape_inference.infer_shapes(model)  # bodies depend on their inputs' types
     return inline_selected_functions(model, sorted(wanted), inline_schema_functions=True)
 
 

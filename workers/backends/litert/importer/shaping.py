@@ -148,7 +148,12 @@ def _depth_to_space(node: Node) -> Value:
 
 @operator("SpaceToDepth")
 def _space_to_depth(node: Node) -> Value:
-    return Value(tf.nn.space_to_depth(node.value().last(), node.attribute("blocksize")), last=True)
+    block = node.attribute("blocksize")
+    x = tf.nn.space_to_depth(node.value().last(), block)
+    if node.attribute("mode", "DCR") == "CRD":
+        depth = x.shape[-1]
+        x = tf.gather(x, np.arange(depth).reshape(block**2, depth // block**2).T.reshape(-1), axis=-1)
+    return Value(x, last=True)
 
 
 @operator("Pad")
