@@ -43,14 +43,17 @@ def input_of(name: str, kind: DatasetKind) -> str:
     return name.rpartition("/")[0] if kind is DatasetKind.NPY else name.removesuffix(_ARRAY)
 
 
-def kind_of(names: Iterable[str]) -> DatasetKind:
-    """Which kind of dataset files of these names make. Raises DatasetUnreadable where they make none, or two."""
+def kind_of(names: Iterable[str], by_numpy: bool = False) -> DatasetKind:
+    """Which kind of dataset files of these names make. Raises DatasetUnreadable where they make none, or two.
+
+    ``by_numpy``: numpy.savez wrote them, so a slash belongs to the input's name and is no folder.
+    """
     listed = sorted(names)
     arrays = [name for name in listed if name.endswith(_ARRAY) and name.rpartition("/")[2] != _ARRAY]
     images = [name for name in listed if is_image(name)]
     others = sorted(set(listed) - set(arrays) - set(images) - {RECIPE, LABELS_TABLE})
-    flat = [name for name in arrays if "/" not in name and name != LABELS_ARRAY]
-    deep = [name for name in arrays if "/" in name]
+    flat = [name for name in arrays if (by_numpy or "/" not in name) and name != LABELS_ARRAY]
+    deep = [name for name in arrays if "/" in name and not by_numpy]
     if others:
         advice = "Leave it out." if arrays or images else None
         raise DatasetUnreadable(

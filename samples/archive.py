@@ -37,8 +37,8 @@ _BROKEN = (
 class Archive:
     """A zip of plain files. ``sizes``: bytes of every member by name; folders and desktop litter are left out.
 
-    Raises DatasetUnreadable (links, names that point outside, names twice, encryption, other packing than deflate),
-    and TooLarge when the members unpack to more than ``max_bytes``.
+    ``by_numpy``: numpy.savez wrote it. Raises DatasetUnreadable (links, names that point outside, names twice,
+    encryption, other packing than deflate), and TooLarge when the members unpack to more than ``max_bytes``.
     """
 
     def __init__(self, path: Path, max_bytes: int | None = None) -> None:
@@ -51,6 +51,7 @@ class Archive:
         self._open: dict[str, IO[bytes]] = {}
         self._lock = threading.Lock()
         self.sizes = {name: member.file_size for name, member in self._members.items()}
+        self.by_numpy = all(_by_numpy(member) for member in self._members.values())
 
     def stream(self, name: str) -> IO[bytes]:
         """A member's bytes from its beginning, unpacked. Its checksum is looked at when its end is read."""
@@ -128,6 +129,11 @@ class Archive:
         stored = member.compress_type == zipfile.ZIP_STORED
         if (stored and member.compress_size != member.file_size) or member.compress_size > self._length:
             raise DatasetUnreadable(f"'{name}' has another size than the zip says", file=name)
+
+
+def _by_numpy(member: zipfile.ZipInfo) -> bool:
+    """numpy.savez gives a member neither a date nor a file type, whereas zips of files on disk tell both."""
+    return member.date_time == (1980, 1, 1, 0, 0, 0) and member.external_attr >> 16 == 0o600
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def open_dataset(path: Path, max_bytes: int | None = None) -> Dataset:
                 "the file is a single array (.npy)", advice="Save it with numpy.savez(path, INPUT_NAME=array)."
             )
     archive = Archive(path, max_bytes)
-    kind = kind_of(archive.sizes)
+    kind = kind_of(archive.sizes, archive.by_numpy)
     if kind is DatasetKind.IMAGES:
         from samples.images import ImageDataset  # Pillow only where there are pictures
 

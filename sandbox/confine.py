@@ -14,11 +14,12 @@ from sandbox.writes import restrict_writes
 
 @dataclass(frozen=True)
 class Confinement:
-    """What a confined process may use. Sizes in bytes; None: no bound."""
+    """What a confined process may use. Sizes in bytes, times in seconds; None: no bound."""
 
     memory_bytes: int | None = None
     file_bytes: int | None = None
     open_files: int | None = 4096
+    cpu_s: int | None = None
     writable: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = (Path("/dev/null"),)
 
@@ -33,7 +34,7 @@ def confine(confinement: Confinement, parent: int | None = None) -> bool:
     if os.getpid() != os.getpgid(0) or os.getpid() != os.getsid(0):
         os.setsid()
     die_with_parent(os.getppid() if parent is None else parent)
-    limit(confinement.memory_bytes, confinement.file_bytes, confinement.open_files)
+    limit(confinement.memory_bytes, confinement.file_bytes, confinement.open_files, confinement.cpu_s)
     drop_capabilities()
     held = restrict_writes(confinement.writable, confinement.devices)
     refuse_network()

@@ -80,7 +80,9 @@ class Settings(BaseSettings):
     upload_expires_s: int = Field(
         default=86_400, ge=1, description="seconds after which an unfinished upload is swept and its addresses expire"
     )
-    inspect_time_s: float = Field(default=60, gt=0, description="seconds that inspecting one model or dataset may take")
+    inspect_time_s: float = Field(
+        default=60, gt=0, description="processor seconds that inspecting one model or dataset may take"
+    )
     inspect_memory_mb: int = Field(
         default=8192, ge=256, description="address space of the process that inspects a model or dataset, MiB"
     )

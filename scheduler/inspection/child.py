@@ -19,7 +19,9 @@ def main() -> None:
     answer_to = os.dup(1)
     os.dup2(2, 1)
     confine(
-        Confinement(memory_bytes=request["memory_bytes"], file_bytes=0, open_files=256, devices=()),
+        Confinement(
+            memory_bytes=request["memory_bytes"], file_bytes=0, open_files=256, devices=(), cpu_s=request["cpu_s"]
+        ),
         parent=request["parent"],
     )
     with os.fdopen(answer_to, "wb") as output:

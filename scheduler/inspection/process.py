@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
@@ -19,42 +20,55 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.datasets import DatasetContents
-from enginehouse.errors import DatasetUnreadable, Failure, ModelUnreadable, from_failure
+from enginehouse.errors import DatasetUnreadable, Failure, ModelUnreadable, NotReady, from_failure
 from enginehouse.signature import ModelSignature
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MAX_ANSWER = 16 * 1024**2
 _GIB = 1024**3
+_WAIT_S = 300.0
+"""So long may a busy machine take for what needs a fraction of it."""
 
 
-def inspect_model(files: Sequence[tuple[str, Path]], *, time_s: float = 60, memory_mb: int = 8192) -> ModelSignature:
+def inspect_model(
+    files: Sequence[tuple[str, Path]], *, time_s: float = 60, memory_mb: int = 8192, wait_s: float = _WAIT_S
+) -> ModelSignature:
     """The signature of an uploaded model. ``files``: path in the upload and local path; the first is the model.
 
-    Raises ModelUnreadable or one of its kinds (other format, external data outside or missing), or TooLarge.
+    ``time_s``: of the processor; ``wait_s``: by the clock. Raises ModelUnreadable or one of its kinds (other format,
+    external data outside or missing), TooLarge, or NotReady where the machine was too busy.
     """
     request = {"kind": "model", "files": [[path, str(local.absolute())] for path, local in files]}
-    answer = _ask(request, ModelUnreadable, time_s, memory_mb)
+    answer = _ask(request, ModelUnreadable, time_s, memory_mb, wait_s)
     return ModelSignature.model_validate(answer["signature"])
 
 
 def inspect_dataset(
-    path: Path, *, time_s: float = 60, memory_mb: int = 2048, max_bytes: int = 64 * _GIB
+    path: Path, *, time_s: float = 60, memory_mb: int = 2048, max_bytes: int = 64 * _GIB, wait_s: float = _WAIT_S
 ) -> DatasetContents:
-    """What an uploaded dataset holds. ``max_bytes``: largest unpacked size.
+    """What an uploaded dataset holds. ``max_bytes``: largest unpacked size. ``time_s``: of the processor;
+    ``wait_s``: by the clock.
 
-    Raises DatasetUnreadable, DatasetNotFinite or TooLarge.
+    Raises DatasetUnreadable, DatasetNotFinite, TooLarge, or NotReady where the machine was too busy.
     """
     request = {"kind": "dataset", "files": [["dataset", str(path.absolute())]], "max_bytes": max_bytes}
-    answer = _ask(request, DatasetUnreadable, time_s, memory_mb)
+    answer = _ask(request, DatasetUnreadable, time_s, memory_mb, wait_s)
     return DatasetContents.model_validate(answer["contents"])
 
 
 def _ask(
-    request: dict[str, Any], unreadable: type[ModelUnreadable | DatasetUnreadable], time_s: float, memory_mb: int
+    request: dict[str, Any],
+    unreadable: type[ModelUnreadable | DatasetUnreadable],
+    time_s: float,
+    memory_mb: int,
+    wait_s: float,
 ) -> dict[str, Any]:
-    text, status = _run(request | {"memory_bytes": memory_mb * 1024**2, "parent": os.getpid()}, time_s)
+    bounds = {"memory_bytes": memory_mb * 1024**2, "cpu_s": math.ceil(time_s), "parent": os.getpid()}
+    text, status = _run(request | bounds, wait_s)
     if status is None:
-        raise unreadable(f"reading it took longer than {time_s:g} s, so it was stopped", reason="time")
+        raise NotReady(f"the file could not be read within {wait_s:g} s", advice="The machine is busy: send it again.")
+    if status == -signal.SIGXCPU:
+        raise unreadable(f"reading it took longer than {time_s:g} s of the processor, so it was stopped", reason="time")
     try:
         answer = json.loads(text)
         if not isinstance(answer, dict):
@@ -72,7 +86,7 @@ def _ask(
     return answer
 
 
-def _run(request: dict[str, Any], time_s: float) -> tuple[bytes, int | None]:
+def _run(request: dict[str, Any], wait_s: float) -> tuple[bytes, int | None]:
     """What the child wrote and its exit status; the status is None when it had to be stopped."""
     asked = os.memfd_create("inspection-request")
     try:
@@ -92,7 +106,7 @@ def _run(request: dict[str, Any], time_s: float) -> tuple[bytes, int | None]:
         os.close(asked)
     with process:
         try:
-            text, ended = _read(process, time.monotonic() + time_s)
+            text, ended = _read(process, time.monotonic() + wait_s)
             status = process.wait(5) if ended else None
         except subprocess.TimeoutExpired:
             status = None

@@ -22,6 +22,7 @@ from enginehouse.errors import (
     ExternalDataOutside,
     ModelFormatUnsupported,
     ModelUnreadable,
+    NotReady,
     RequestError,
 )
 from enginehouse.signature import ModelSignature, TensorSpec
@@ -48,6 +49,14 @@ def scale_model(weight: TensorProto | None = None, **more: Any) -> ModelProto:
         **more,
     )
     return helper.make_model(graph, producer_name="test", opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def varint(number: int) -> bytes:
+    found = bytearray()
+    while number:
+        found.append((number & 0x7F) | (0x80 if number > 0x7F else 0))
+        number >>= 7
+    return bytes(found)
 
 
 def external(location: str, dims: tuple[int, ...] = (2, 3), **entries: Any) -> TensorProto:
@@ -379,19 +388,23 @@ class TestHostileModels:
     def test_a_protobuf_bomb_ends_by_its_memory(self, save: Callable[..., Any]) -> None:
         node = b"\x0a\x00"  # an empty node: two bytes in the file, dozens in memory
         graph = node * 20_000_000
-        length = len(graph)
-        varint = bytearray()
-        while length:
-            varint.append((length & 0x7F) | (0x80 if length > 0x7F else 0))
-            length >>= 7
         with pytest.raises(ModelUnreadable, match=r"memory|died|ModelProto") as caught:
-            inspect_model(save(b"\x08\x08\x3a" + bytes(varint) + graph), memory_mb=400)
+            inspect_model(save(b"\x08\x08\x3a" + varint(len(graph)) + graph), memory_mb=400)
         assert caught.value.detail
 
     def test_a_time_limit(self, save: Callable[..., Any]) -> None:
         before = children()
-        with pytest.raises(ModelUnreadable, match=r"longer than 0\.05 s"):
-            inspect_model(save(scale_model()), time_s=0.05)
+        nodes = b"\x0a\x00" * 4_000_000
+        graph = b"\x3a" + varint(len(nodes)) + nodes
+        with pytest.raises(ModelUnreadable, match=r"longer than 1 s of the processor"):
+            inspect_model(save(b"\x08\x08" + graph), time_s=1)
+        assert children() == before
+
+    def test_a_busy_machine_is_no_fault_of_the_model(self, save: Callable[..., Any]) -> None:
+        before = children()
+        with pytest.raises(NotReady, match="could not be read within") as caught:
+            inspect_model(save(scale_model()), wait_s=0.005)
+        assert caught.value.retried
         assert children() == before
 
     def test_too_little_memory_to_start(self, save: Callable[..., Any]) -> None:

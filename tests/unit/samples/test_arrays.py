@@ -71,6 +71,17 @@ def test_arrays_of_every_make(tmp_path: Path, array: np.ndarray, packed: bool) -
     np.testing.assert_array_equal(np.concatenate([np.zeros(0, array.dtype), *pieces]), array[:3].reshape(-1))
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_slash_in_an_inputs_name_is_no_folder(tmp_path: Path, save: Any) -> None:
+    arrays = {"block/left": np.arange(6.0).reshape(3, 2), "block/right": np.arange(3), "plain": np.zeros((3, 1))}
+    for names in (["block/left", "block/right"], list(arrays)):
+        buffer = io.BytesIO()
+        save(buffer, **{name: arrays[name] for name in names})
+        dataset = opened(tmp_path, buffer.getvalue())
+        assert (dataset.kind, dataset.samples, dataset.names) == (DatasetKind.NPZ, 3, names)
+        np.testing.assert_array_equal(dataset.sample(2)["block/left"], [4.0, 5.0])
+
+
 def test_a_large_array_comes_in_pieces_that_know_their_sample(tmp_path: Path) -> None:
     array = np.arange(3_000_000, dtype=np.float32).reshape(3, -1)
     dataset = opened(tmp_path, npz(x=array))
