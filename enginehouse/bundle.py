@@ -13,6 +13,11 @@ from enginehouse.targets import Target
 
 MANIFEST_NAME = "manifest.json"
 REPORT_NAME = "report.json"
+PAGE_NAME = "report.html"
+REQUEST_NAME = "request.json"
+ENVELOPE_NAME = "provenance.dsse.json"
+"""The signed provenance beside the manifest. It names the manifest's digest, so the manifest cannot list it."""
+RESERVED = frozenset({MANIFEST_NAME, ENVELOPE_NAME})
 
 
 def safe_path(path: str) -> str:

@@ -14,19 +14,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
 
 from enginehouse.bundle import Manifest
+from enginehouse.comparison import Comparison
 from enginehouse.connection import Answered, Connection, error_from, parsed
 from enginehouse.dataset_folder import folder_source
 from enginehouse.datasets import ImageRecipe
 from enginehouse.download import download_artifact, download_files
 from enginehouse.errors import NotFound, RequestError
+from enginehouse.fingerprint import Fingerprint, this_host
 from enginehouse.logs import follow_log
 from enginehouse.request import JobRequest
+from enginehouse.resolution import Resolution, ResolveRequest
 from enginehouse.saved_model_folder import GRAPH, name_of
 from enginehouse.settings import client_settings
 from enginehouse.sources import BytesSource, Progress, Source, file_source, model_sources, no_progress
@@ -42,6 +45,7 @@ from enginehouse.views import (
     Event,
     Health,
     JobView,
+    KeyView,
     LogLine,
     LogPage,
     ModelView,
@@ -91,9 +95,24 @@ class Client:
             response = answer.response
         return parsed(response, Health)
 
+    def keys(self) -> Page[KeyView]:
+        """The public keys with which the farm's signatures are checked (``enginehouse.bundle_check``)."""
+        return self.connection.get("/v1/keys", Page[KeyView])
+
+    def resolve(self, model: str, host: Fingerprint | None = None, **wishes: Any) -> Resolution:
+        """The best artifact of a model for a host, by default this one. ``wishes``: fields of ResolveRequest.
+
+        ``best`` is None where there is none; ``code`` and ``reason`` then say why, ``job`` what builds one.
+        """
+        body = _request(ResolveRequest, {"model": model, "host": host or this_host(), **wishes})
+        return self.connection.post("/v1/resolve", Resolution, body=body)
+
     def events(self, job: str | None = None, after: int | None = None) -> Iterator[Event]:
         """Events as they are committed, without end, over lost connections. ``after`` is a cursor, 0 the beginning."""
         return events(self.connection, job, after)
+
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class _Part:
@@ -267,6 +286,13 @@ class Builds(_Part):
         url = f"/v1/builds/{build}/attachments/{name}"
         return self._connection.get(url, AttachmentView, params={"attempt": attempt})
 
+    def compare(self, builds: Sequence[str]) -> Comparison:
+        """Two to eight builds (or artifacts, by their ids) side by side; the first is the base of every ratio.
+
+        Raises NoReport for a build that has none.
+        """
+        return self._connection.get("/v1/compare", Comparison, params={"builds": ",".join(builds)})
+
     def cancel(self, build: str) -> BuildView:
         """Ask that the build stops."""
         return self._connection.post(f"/v1/builds/{build}/cancel", BuildView)
@@ -347,8 +373,13 @@ def job_request(**fields: Any) -> JobRequest:
     targets = fields.get("targets")
     if isinstance(targets, list | tuple):
         fields["targets"] = [parse_target(target) if isinstance(target, str) else target for target in targets]
+    return _request(JobRequest, fields)
+
+
+def _request(cls: type[Body], fields: dict[str, Any]) -> Body:
+    """A request's body. Raises RequestError, which names every field that is wrong."""
     try:
-        return JobRequest.model_validate(fields)
+        return cls.model_validate(fields)
     except ValidationError as error:
         found = [
             {"place": ".".join(map(str, item["loc"])), "says": item["msg"]}

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import httpx2
 
-from enginehouse.bundle import MANIFEST_NAME, BundleFile, Manifest, safe_path
+from enginehouse.bundle import ENVELOPE_NAME, MANIFEST_NAME, RESERVED, BundleFile, Manifest, safe_path
 from enginehouse.connection import BUSY, TRIES, Answered, Connection, error_from, pause
-from enginehouse.errors import FarmUnreachable, StoreUnavailable
+from enginehouse.errors import FarmUnreachable, NotFound, StoreUnavailable
 from enginehouse.signature import ModelFile
 from enginehouse.sources import CHUNK, Progress, no_progress
 from enginehouse.transfer import LONG_S, Counter
@@ -26,6 +26,7 @@ def download_artifact(
 ) -> Manifest:
     """Bring a whole bundle into ``folder``; what is there already and right is kept. The manifest comes last.
 
+    The signed provenance lies beside it, where the artifact has one; it is brought, and not checked.
     Raises StoreUnavailable when bytes do not match, ValueError when a name would leave the folder, OSError.
     """
     content = _read(connection, f"/v1/artifacts/{artifact}/files/{MANIFEST_NAME}")
@@ -33,9 +34,11 @@ def download_artifact(
         raise StoreUnavailable(f"the manifest that came is not that of artifact {artifact}", artifact=artifact)
     manifest = Manifest.model_validate_json(content)
     download_files(connection, f"/v1/artifacts/{artifact}/files", manifest.files, folder, progress)
-    partial = folder / f".{MANIFEST_NAME}.part"
-    partial.write_bytes(content)
-    partial.replace(folder / MANIFEST_NAME)
+    try:
+        _write(folder / ENVELOPE_NAME, _read(connection, f"/v1/artifacts/{artifact}/files/{ENVELOPE_NAME}"))
+    except NotFound:  # built before the farm signed
+        (folder / ENVELOPE_NAME).unlink(missing_ok=True)
+    _write(folder / MANIFEST_NAME, content)
     return manifest
 
 
@@ -54,7 +57,7 @@ def download_files(
 
 def destinations(files: Sequence[File], folder: Path) -> list[tuple[File, Path]]:
     """Where each file goes. Raises ValueError for a path that leaves the folder or stands for two things."""
-    seen = {MANIFEST_NAME}
+    seen = set(RESERVED)
     places = []
     for file in files:
         path = safe_path(file.path)
@@ -155,6 +158,13 @@ def _read(connection: Connection, url: str) -> bytes:
                 raise FarmUnreachable(f"{url} broke off {TRIES} times: {error}") from error
         time.sleep(pause(attempt, None, random.random()))  # noqa: S311 - jitter, not a secret
     raise AssertionError("unreachable")
+
+
+def _write(place: Path, content: bytes) -> None:
+    """A small file that appears whole."""
+    partial = place.with_name(f".{place.name}.part")
+    partial.write_bytes(content)
+    partial.replace(place)
 
 
 def _digest(path: Path) -> str:

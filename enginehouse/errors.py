@@ -155,6 +155,14 @@ class Conflict(RequestError):
     advice = "Look at the thing's present state and try what it allows."
 
 
+class NoReport(Conflict):
+    """Something is asked of a build's report, and there is none."""
+
+    code = "request.no_report"
+    title = "The build has no report"
+    advice = "Wait for the build's end ('enginehouse job wait JOB'); a build that failed early leaves no report."
+
+
 class TooLarge(RequestError):
     """More bytes than the farm takes."""
 
@@ -337,6 +345,99 @@ class DatasetTooSmall(RequestError):
     advice = "Calibrate with a few dozen to a few hundred samples that look like those of production."
 
 
+# --- provenance ------------------------------------------------------------------------------
+
+
+class ProvenanceError(RequestError):
+    """A bundle that is not what the farm signed."""
+
+    code = "provenance.refused"
+    title = "The bundle is not what the farm signed"
+    advice = "Do not use it; download the artifact again from its farm and verify that."
+
+
+class NotSigned(ProvenanceError):
+    """A bundle without its provenance."""
+
+    code = "provenance.not_signed"
+    title = "The bundle has no signed provenance"
+    advice = "Download it again with 'enginehouse artifact get'; what was built before signing must be built anew."
+
+
+class EnvelopeUnreadable(ProvenanceError):
+    """The signed provenance is not a DSSE envelope."""
+
+    code = "provenance.envelope_unreadable"
+    title = "The signed provenance cannot be read"
+
+
+class SignerUnknown(ProvenanceError):
+    """No signature of a key that is trusted."""
+
+    code = "provenance.signer_unknown"
+    title = "The provenance was signed with a key that is not trusted"
+    advice = "Ask the farm that you trust for its keys ('enginehouse artifact keys'); take none from the bundle."
+
+
+class SignatureInvalid(ProvenanceError):
+    """A signature that names a trusted key and is not its own."""
+
+    code = "provenance.signature_invalid"
+    title = "The signature does not hold"
+
+
+class StatementInvalid(ProvenanceError):
+    """What was signed is no provenance of a bundle."""
+
+    code = "provenance.statement_invalid"
+    title = "What was signed is not the provenance of a bundle"
+
+
+class ManifestChanged(ProvenanceError):
+    """The manifest is missing, or not the one that was signed."""
+
+    code = "provenance.manifest_changed"
+    title = "The manifest is not the one that was signed"
+
+
+class FileChanged(ProvenanceError):
+    """A file whose bytes are not those that were signed."""
+
+    code = "provenance.file_changed"
+    title = "A file is not the one that was signed"
+
+
+class FileMissing(ProvenanceError):
+    """A file that was signed is not there."""
+
+    code = "provenance.file_missing"
+    title = "A file is missing"
+
+
+class FileExtra(ProvenanceError):
+    """A file that nobody signed lies in the bundle."""
+
+    code = "provenance.file_extra"
+    title = "A file in the bundle was not signed"
+    advice = "Move it out of the bundle's folder; a runtime may load what lies beside a model."
+
+
+class PublicKeyUnreadable(RequestError):
+    """A file that holds no public key of a farm."""
+
+    code = "provenance.key_unreadable"
+    title = "The public key cannot be read"
+    advice = "Give the keys that 'enginehouse artifact keys' prints: ed25519, as PEM or as JSON."
+
+
+class CryptographyMissing(RequestError):
+    """Signatures cannot be checked without the package 'cryptography'."""
+
+    code = "provenance.cryptography_missing"
+    title = "Checking signatures needs the package 'cryptography'"
+    advice = "Install it: pip install 'enginehouse[verify]'."
+
+
 # --- builds ----------------------------------------------------------------------------------
 
 
@@ -414,6 +515,15 @@ class OutputsDisagree(BuildError):
     advice = "Choose a higher precision, or state the accuracy that you accept as a gate."
 
 
+class MetricFailed(BuildError):
+    """The job's own metric gave no number: it raised, took too long, died, or gave NaN."""
+
+    code = "build.metric_failed"
+    title = "The job's metric gave no number"
+    fault = Fault.REQUEST
+    advice = "Correct the line that the message names; metric(outputs, labels) gets what docs/verification.md says."
+
+
 class GateMissed(BuildError):
     """A gate of the job was not met."""
 
@@ -483,6 +593,17 @@ class NotReady(FarmError):
     code = "farm.not_ready"
     title = "The farm is not ready"
     advice = "Look at /readyz and at 'enginehouse doctor' for the part that is down."
+
+
+class SigningKeyMissing(FarmError):
+    """The farm has no key to sign provenance with, or one that it may not use."""
+
+    code = "farm.signing_key"
+    title = "The farm has no key to sign with"
+    advice = (
+        "Make one with 'python -m scheduler.keys make FILE' and start every API process with "
+        "ENGINEHOUSE_SIGNING_KEY_FILE=FILE."
+    )
 
 
 class FarmUnreachable(FarmError):

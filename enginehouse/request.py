@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from enginehouse.errors import TargetError
 from enginehouse.gates import Gates
+from enginehouse.metric import Metric
 from enginehouse.shapes import Profile, Shapes
 from enginehouse.states import Priority
-from enginehouse.targets import Target, TargetLike
+from enginehouse.targets import Target, TargetLike, parse_target
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -41,6 +43,7 @@ class Recipe(BaseModel):
     seed: int = 0
     shapes: Shapes = Field(default_factory=dict)
     profiles: tuple[Profile, ...] = ()
+    metric: Metric | None = None
 
 
 class JobRequest(BaseModel):
@@ -53,7 +56,17 @@ class JobRequest(BaseModel):
     dataset: str | None = Field(
         default=None, description="dataset id (SHA-256), NAME (its newest version) or NAME@VERSION"
     )
-    gates: Gates = Field(default_factory=Gates)
+    gates: Gates = Field(default_factory=Gates, description="for every target")
+    target_gates: dict[str, Gates] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="target of the job in its short form to gates of its own, which take the place of those for all",
+        examples=[{"openvino:int8": {"min_speedup": 1.2}}],
+    )
+    ladder: bool = Field(
+        default=False,
+        description="where a build is not good enough, go on with higher precisions until one is",
+    )
     limits: Limits = Field(default_factory=Limits)
     priority: Priority = Priority.NORMAL
     verify: bool = Field(default=True, description="compare with the source model; without it nothing is proven")
@@ -72,4 +85,45 @@ class JobRequest(BaseModel):
         max_length=10_000,
         description="shapes seen in production, from which one profile is derived; instead of 'profiles'",
     )
+    metric: Metric | None = Field(
+        default=None, description="the job's own measure of source model and artifact on the dataset"
+    )
     name: str = Field(default="", max_length=200, description="for people")
+
+    @model_validator(mode="after")
+    def _gates_are_of_its_targets(self) -> Self:
+        known = {_short(target) for target in self.targets}
+        for name in self.target_gates:
+            try:
+                short = _short(parse_target(name))
+            except TargetError as error:
+                raise ValueError(f"target_gates: {error.detail}") from None
+            if short not in known:
+                raise ValueError(f"target_gates: '{name}' is not one of the job's targets, {', '.join(sorted(known))}")
+        return self
+
+    @model_validator(mode="after")
+    def _metric_has_samples(self) -> Self:
+        if self.metric is not None and (self.dataset is None or not self.verify):
+            raise ValueError(
+                "metric: it is taken over a dataset while verifying; give 'dataset', and leave 'verify' on"
+            )
+        return self
+
+    def gates_of(self, target: Target) -> Gates:
+        """The gates that a target must meet: those for all, with its own in their place."""
+        gates = self.gates
+        for name, own in self.target_gates.items():
+            if _short(parse_target(name)) in (_short(target), target.backend):  # 'auto' is meant wherever it goes
+                gates = gates.with_own(own)
+        return gates
+
+
+def fields_of(recipe: Recipe) -> dict[str, Any]:
+    """The fields of a JobRequest that asks for a recipe's build again."""
+    fields = recipe.model_dump(mode="json")
+    return {"targets": [fields.pop("target")], **fields}
+
+
+def _short(target: Target) -> str:
+    return str(target.model_copy(update={"requires": tuple(sorted(set(target.requires)))}))

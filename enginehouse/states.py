@@ -45,6 +45,7 @@ class Phase(StrEnum):
     """What a running build does; in this order."""
 
     FETCH = "fetch"
+    EXPLORE = "explore"
     IMPORT = "import"
     PREPARE = "prepare"
     COMPILE = "compile"
@@ -104,8 +105,12 @@ ATTEMPT_MOVES: frozenset[tuple[AttemptState, AttemptState]] = frozenset(
 )
 
 
-def job_state(builds: Iterable[BuildState]) -> JobState:
-    """A job's state from its builds' states. A job has at least one build."""
+def job_state(builds: Iterable[BuildState], replaced: Iterable[BuildState] = ()) -> JobState:
+    """A job's state from its builds' states. A job has at least one build.
+
+    ``replaced``: builds whose ladder went on with another one. How the job ends is decided by the others, but such a
+    job is under way.
+    """
     states = set(builds)
     if not states:
         raise ValueError("a job has at least one build")
@@ -115,6 +120,6 @@ def job_state(builds: Iterable[BuildState]) -> JobState:
                 return JobState(ended.value)
     if BuildState.CANCELLING in states:
         return JobState.CANCELLING
-    if states & {BuildState.RUNNING, *ENDED}:
+    if states & {BuildState.RUNNING, *ENDED} or set(replaced):
         return JobState.RUNNING
     return JobState.WAITING

@@ -1,7 +1,8 @@
 """Targets: what to build. Backend, precision, hardware requirement, options.
 
 The short form is ``BACKEND:PRECISION[@TAG[+TAG...]]``, for example ``openvino:int8`` or
-``tensorrt:fp16@h200``. Tags are the hardware tags that workers announce.
+``tensorrt:fp16@h200``; or ``auto[@TAG...]``, which leaves the choice to a worker. Tags are the hardware tags that
+workers announce, or a pool's name.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
+AUTO = "auto"
+"""The backend that is none: a worker tries what it has, and builds the best."""
+
+
 class Precision(StrEnum):
     """The precisions of the whole mission; a worker announces which of them it has."""
 
@@ -28,6 +33,8 @@ class Precision(StrEnum):
     FP8 = "fp8"
     INT8 = "int8"
     INT4 = "int4"
+    AUTO = "auto"
+    """whatever serves best: of the backend of the same name alone"""
 
 
 class Target(BaseModel):
@@ -40,17 +47,21 @@ class Target(BaseModel):
     requires: tuple[Annotated[str, Field(pattern=_TAG.pattern)], ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
 
+    def met_by(self, made: Target) -> bool:
+        """Whether an artifact of that target answers this one: its own, or for ``auto`` what was chosen."""
+        return made == self or (self.backend == AUTO and made.backend != AUTO)
+
     def __str__(self) -> str:
-        short = f"{self.backend}:{self.precision}"
+        short = AUTO if self.backend == AUTO else f"{self.backend}:{self.precision}"
         return short + ("@" + "+".join(self.requires) if self.requires else "")
 
 
 def parse_target(text: str) -> Target:
     """Read the short form. Raises TargetError or UnknownPrecision, naming the place."""
     head, at, tail = text.strip().lower().partition("@")
-    backend, colon, precision = head.partition(":")
+    backend, colon, precision = (AUTO, ":", AUTO) if head == AUTO else head.partition(":")
     if not colon or not _NAME.fullmatch(backend):
-        raise TargetError(f"'{text}' is not BACKEND:PRECISION", target=text)
+        raise TargetError(f"'{text}' is not BACKEND:PRECISION or {AUTO}", target=text)
     tags = tuple(sorted(set(tail.split("+")))) if at else ()
     for tag in tags:
         if not _TAG.fullmatch(tag):

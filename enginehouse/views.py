@@ -95,13 +95,20 @@ class ArtifactView(BaseModel):
 
     id: str
     build: str = Field(description="the build that made it")
+    promoted: bool = Field(
+        default=False,
+        description="whether a build of the project succeeded with it; else it is kept as evidence of a failed one",
+    )
     manifest: Manifest
     report: Report
     created: datetime
 
 
 class BuildView(BaseModel):
-    """One (model, target) of a job. ``reason`` says why it waits."""
+    """One (model, target) of a job. ``reason`` says why it waits.
+
+    A build that is not good enough keeps its artifact as evidence; ``promoted`` says whether it is an answer.
+    """
 
     id: str
     job: str
@@ -112,6 +119,12 @@ class BuildView(BaseModel):
     reason: str
     origin: Origin | None
     artifact: str | None
+    promoted: bool = Field(default=False, description="whether the artifact is the build's answer")
+    gates: Gates = Field(default_factory=Gates, description="what it must meet: the job's, with its target's own")
+    rung: int = Field(default=0, description="its place in a ladder; 0 is what was asked for")
+    ladder_of: str | None = Field(default=None, description="the build that the ladder began with")
+    replaced_by: str | None = Field(default=None, description="the next rung, which decides in its place")
+    note: str = Field(default="", description="what a ladder did here: in whose place, what was left out, why it ends")
     failure: Failure | None
     attempts: list[AttemptView]
     pool: str | None
@@ -131,8 +144,9 @@ class JobView(BaseModel):
     state: JobState
     priority: Priority
     gates: Gates
+    ladder: bool = Field(default=False, description="whether it goes on with higher precisions")
     limits: Limits
-    builds: list[BuildView]
+    builds: list[BuildView] = Field(description="in the order of its targets; the rungs of a ladder together")
     created: datetime
     ended: datetime | None
 
@@ -236,3 +250,13 @@ class TokenView(BaseModel):
     expires: datetime | None
     last_used: datetime | None
     revoked: datetime | None
+
+
+class KeyView(BaseModel):
+    """A public key that the farm signs, or has signed, provenance with."""
+
+    id: str = Field(description="SHA-256 (hex) of the key's DER form; the 'keyid' of signatures")
+    algorithm: str = Field(default="ed25519")
+    pem: str = Field(description="the key as OpenSSL reads it")
+    current: bool = Field(description="whether the process that answers signs with it")
+    created: datetime = Field(description="when the farm used it first")

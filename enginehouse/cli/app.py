@@ -16,9 +16,12 @@ _HERE = "enginehouse.cli"
 ENTRIES = {
     "submit": Entry(f"{_HERE}.submit", "submit", "Build a model for one or more targets."),
     "job": Entry(f"{_HERE}.job", "job", "List, show, wait for and cancel jobs; read logs."),
+    "compare": Entry(f"{_HERE}.compare", "compare", "Set two or more builds side by side."),
     "model": Entry(f"{_HERE}.model", "model", "Push, inspect and list models."),
     "dataset": Entry(f"{_HERE}.dataset", "dataset", "Push, list and show datasets."),
-    "artifact": Entry(f"{_HERE}.artifact", "artifact", "List and download artifacts."),
+    "artifact": Entry(f"{_HERE}.artifact", "artifact", "List, download and verify artifacts."),
+    "resolve": Entry(f"{_HERE}.resolve", "resolve", "Find the best proven artifact of MODEL for a host."),
+    "fingerprint": Entry(f"{_HERE}.resolve", "fingerprint", "Print what this host is, as JSON."),
     "worker": Entry(f"{_HERE}.worker", "worker", "List the farm's workers."),
     "token": Entry(f"{_HERE}.token", "token", "Create, list and revoke tokens."),
     "up": Entry(f"{_HERE}.up", "up", "Run the embedded farm on this machine."),

@@ -29,7 +29,7 @@ class ExitCode(IntEnum):
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done; every build that was waited for succeeded",
-    ExitCode.FAILED: "a build or job failed, or doctor found something that is not in order",
+    ExitCode.FAILED: "a build or job failed, doctor found something not in order, or a bundle is not what was signed",
     ExitCode.USAGE: "the command line or the configuration is wrong",
     ExitCode.REFUSED: "the farm refused the request",
     ExitCode.NOT_FOUND: "there is no such thing",

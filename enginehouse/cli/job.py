@@ -10,6 +10,7 @@ from enginehouse.cli.common import farm, json_option, more, paging, quiet_option
 
 if TYPE_CHECKING:
     from enginehouse.client import Client
+    from enginehouse.gates import Gates
     from enginehouse.views import JobView
 
 _STATES = ["waiting", "running", "cancelling", "succeeded", "failed", "cancelled"]
@@ -50,7 +51,7 @@ def list_(state: str | None, model: str | None, limit: int, after: str | None, a
 def show(job_id: str, as_json: bool) -> None:
     """Show a job: its builds, why they wait or failed, what was measured."""
     from enginehouse.cli.output import age_text, clean, print_json, print_table, short
-    from enginehouse.cli.results import print_results
+    from enginehouse.cli.results import name_of, print_results
     from enginehouse.states import JOB_ENDED
 
     with farm() as client:
@@ -61,7 +62,14 @@ def show(job_id: str, as_json: bool) -> None:
         click.echo(f"{clean(view.id)}  {clean(view.name)}  {view.state}  ({age_text(view.created)} old)")
         click.echo(f"model {short(view.model)}  priority {view.priority}" + _bounds(view))
         rows = [
-            [str(build.target), build.state, build.phase or "-", _last_worker(build.attempts), build.id, build.reason]
+            [
+                name_of(build),
+                build.state,
+                build.phase or "-",
+                _last_worker(build.attempts),
+                build.id,
+                build.reason or build.note,
+            ]
             for build in view.builds
         ]
         print_table(["target", "state", "phase", "worker", "build", "reason"], rows)
@@ -161,5 +169,17 @@ def _last_worker(attempts: list) -> str:  # type: ignore[type-arg]
 
 
 def _bounds(view: JobView) -> str:
-    given = view.gates.model_dump(exclude_none=True)
-    return "".join(f"  {name}={value:g}" for name, value in given.items())
+    own = {str(build.target): build.gates for build in view.builds if build.rung == 0 and build.gates != view.gates}
+    bounds = _gates_text("", view.gates) + "".join(_gates_text(f"{name}.", gates) for name, gates in own.items())
+    return bounds + ("  ladder" if view.ladder else "")
+
+
+def _gates_text(target: str, gates: Gates) -> str:
+    from enginehouse.cli.output import clean
+
+    pairs = [
+        (name, f"{metric}:{bound:g}" if metric else f"{bound:g}")
+        for name, given in gates.model_dump(exclude_none=True).items()
+        for metric, bound in (given.items() if isinstance(given, dict) else [("", given)])
+    ]
+    return "".join(f"  {clean(target)}{name}={clean(value)}" for name, value in pairs)

@@ -14,20 +14,36 @@ _TIME_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 _MEMORY_UNITS = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1024, "gb": 1024, "gib": 1024}
 
 
-def gates(given: Sequence[str], known: Sequence[str]) -> dict[str, float | int]:
-    """``min_speedup=1.1`` and the like."""
-    found: dict[str, float | int] = {}
+def all_gates(given: Sequence[str], known: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """A request's ``gates`` and ``target_gates``, the latter from ``openvino:int8.min_speedup=1.2`` and the like."""
+    by_target: dict[str, list[str]] = {"": []}
+    for text in given:
+        name, equals, value = text.partition("=")
+        target, _, gate = name.rpartition(".")
+        by_target.setdefault(target, []).append(gate + equals + value)
+    return {
+        "gates": gates(by_target.pop(""), known),
+        "target_gates": {target: gates(own, known) for target, own in by_target.items()},
+    }
+
+
+def gates(given: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
+    """``min_speedup=1.1`` and the like; for one metric by its name ``max_metric_loss=top1:0.01``."""
+    found: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in known:
             raise click.BadParameter(f"'{text}' is not NAME=VALUE with NAME one of {', '.join(known)}.")
-        if name in found:
+        metric, colon, value = value.rpartition(":")
+        into = found.setdefault(name, {}) if colon else found
+        key = metric if colon else name
+        if not isinstance(into, dict) or key in into:
             raise click.BadParameter(f"'{name}' is given twice.")
         try:
             number = float(value)
         except ValueError:
             raise click.BadParameter(f"'{value}' in '{text}' is not a number.") from None
-        found[name] = int(number) if number.is_integer() else number
+        into[key] = int(number) if number.is_integer() else number
     return found
 
 
@@ -70,6 +86,15 @@ def observed(path: Path) -> list[dict[str, list[int]]]:
     if not isinstance(found, list):
         raise click.BadParameter(f"{path} holds no list of {{input: shape}}.")
     return found
+
+
+def metric(path: Path, lower_is_better: bool) -> dict[str, Any]:
+    """A job's own metric out of a file, named as the file; the request's schema looks at what is in it."""
+    try:
+        code = path.read_text()
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path} cannot be read: {error}") from None
+    return {"name": path.stem, "code": code, "higher_is_better": not lower_is_better}
 
 
 def options(given: Sequence[str], backends: Sequence[str]) -> dict[str, dict[str, Any]]:

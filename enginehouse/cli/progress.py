@@ -12,6 +12,7 @@ import click
 
 from enginehouse.cli.exit_codes import ExitCode
 from enginehouse.cli.output import clean, note, size_text
+from enginehouse.ladder import described
 from enginehouse.sources import Progress, no_progress
 from enginehouse.states import ENDED
 
@@ -89,7 +90,7 @@ class BuildStates:
 
     def __init__(self, job: JobView) -> None:
         self.job = job.id
-        self.names = {build.id: str(build.target) for build in job.builds}
+        self.names = {build.id: described(build.target) for build in job.builds}
         self.states = {build.id: build.state.value for build in job.builds}
         self.says = {build.id: build.phase.value if build.phase else build.reason for build in job.builds}
         self.since = {build.id: time.monotonic() for build in job.builds}
@@ -97,10 +98,18 @@ class BuildStates:
     def update(self, event: Event) -> str | None:
         """The build whose state, phase or reason is another now."""
         build = event.build
+        if build is not None and build not in self.names and event.kind == "build.created":  # a ladder's next rung
+            self.names[build] = str(event.data.get("target", ""))
+            self.states[build] = str(event.data.get("state", ""))
+            self.says[build] = str(event.data.get("note", ""))
+            self.since[build] = time.monotonic()
+            return build
         if build is None or build not in self.names:
             return None
         before = (self.states[build], self.says[build])
         kind = event.kind.partition(".")[2]
+        if kind == "created":
+            return None
         if kind == "phase":
             self.says[build] = str(event.data.get("phase", ""))
         elif kind == "reason":

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
+from enginehouse.cli.exploration import print_exploration
 from enginehouse.cli.failures import show_failure
-from enginehouse.cli.output import number_text, print_table, short, size_text
+from enginehouse.cli.output import clean, note, number_text, print_table, short, size_text
 from enginehouse.errors import NotFound
+from enginehouse.ladder import described
 from enginehouse.states import BuildState
 
 if TYPE_CHECKING:
@@ -29,9 +33,14 @@ def fetch_reports(farm: Client, job: JobView) -> dict[str, Report]:
     return reports
 
 
+def name_of(build: BuildView) -> str:
+    """The target as a person follows it: a further rung of a ladder stands under what it takes the place of."""
+    return "> " * build.rung + described(build.target)
+
+
 def result_row(build: BuildView, report: Report | None) -> list[str]:
     """One build in the table's columns; what was not measured is a dash."""
-    row = [str(build.target), build.state.value, build.origin.value if build.origin else "-"]
+    row = [name_of(build), build.state.value, build.origin.value if build.origin else "-"]
     outputs = report.verification.outputs if report and report.verification else []
     errors = [output.max_abs_error for output in outputs if output.max_abs_error is not None]
     cosines = [output.cosine for output in outputs if output.cosine is not None]
@@ -52,14 +61,21 @@ def print_results(farm: Client, job: JobView) -> None:
     reports = fetch_reports(farm, job)
     print_table(COLUMNS, [result_row(build, reports.get(build.artifact or "")) for build in job.builds], RIGHT)
     if any(report.benchmark and report.benchmark.disturbed for report in reports.values()):
-        from enginehouse.cli.output import note
-
         note("* the benchmark was disturbed: other work used the cores meanwhile")
+    for report in reports.values():
+        if report.exploration:
+            print_exploration(report.exploration)
     print_failures(job)
 
 
 def print_failures(job: JobView) -> None:
-    """Why builds failed, on stderr."""
+    """Why builds failed, on stderr. One that its ladder went on from is no failure of the job."""
     for build in job.builds:
-        if build.state is BuildState.FAILED and build.failure:
-            show_failure(str(build.target), build.failure)
+        if build.state is not BuildState.FAILED or build.failure is None:
+            continue
+        if build.replaced_by:
+            note(f"{described(build.target)} gave way, {build.failure.code}: {build.failure.detail}")
+            continue
+        show_failure(described(build.target), build.failure)
+        if build.note:
+            click.echo(f"  {clean(build.note)}", err=True)

@@ -8,37 +8,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from enginehouse.cli import parsing
 from enginehouse.cli.common import farm, json_option, model_id, quiet_option
 
 if TYPE_CHECKING:
     from enginehouse.client import Client
-    from enginehouse.request import JobRequest
+    from enginehouse.request import JobRequest, Recipe
     from enginehouse.views import JobView
 
 _PLACEHOLDER = "0" * 64
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option(
     "-t",
     "--target",
     "targets",
     multiple=True,
-    required=True,
     metavar="BACKEND:PRECISION[@TAG+...]",
-    help="What to build, for example openvino:fp16. Repeat it for more.",
+    help="What to build, for example openvino:fp16, or auto for the best there is. Repeat it for more.",
+)
+@click.option(
+    "--request",
+    "again",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The request.json of a bundle: build the same again. It takes the place of MODEL, -t and all that they need.",
 )
 @click.option("--dataset", metavar="DATASET", help="Samples to calibrate and verify with: id, NAME or NAME@VERSION.")
 @click.option(
     "--gate",
     "gates",
     multiple=True,
-    metavar="NAME=VALUE",
-    help="A bound that every build must meet: max_abs_error, min_cosine, min_speedup, max_p50_ms, "
-    "max_p90_ms, max_bytes.",
+    metavar="[TARGET.]NAME=VALUE",
+    help="A bound that every build must meet, or one target's (openvino:int8.min_speedup=1.2): max_abs_error, "
+    "max_rel_error, min_cosine, min_sqnr_db, min_top1_agreement, max_metric_loss, max_relative_metric_loss (both also "
+    "METRIC:VALUE), min_speedup, max_p50_ms, max_p90_ms, max_p99_ms, min_throughput, max_memory_mb, max_bytes.",
+)
+@click.option(
+    "--ladder",
+    is_flag=True,
+    help="Where a build is not good enough, go on with higher precisions: int8, mixed, 16 bits, fp32.",
 )
 @click.option(
     "--shape",
@@ -85,6 +98,13 @@ _PLACEHOLDER = "0" * 64
     show_default=True,
     help="Seed of the generated inputs, where there is no dataset.",
 )
+@click.option(
+    "--metric",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE.py",
+    help="Python with metric(outputs, labels), taken of source model and artifact on the dataset; named as the file.",
+)
+@click.option("--metric-lower-is-better", is_flag=True, help="Less is better in the job's own metric.")
 @click.option("--name", metavar="TEXT", help="The job's name, for people; by default the model file's.")
 @click.option(
     "--file",
@@ -104,10 +124,12 @@ _PLACEHOLDER = "0" * 64
 @json_option
 @quiet_option
 def submit(
-    model: str,
+    model: str | None,
     targets: tuple[str, ...],
+    again: Path | None,
     dataset: str | None,
     gates: tuple[str, ...],
+    ladder: bool,
     shapes: tuple[str, ...],
     profile: tuple[str, ...],
     observed_shapes: Path | None,
@@ -118,6 +140,8 @@ def submit(
     verify: bool,
     benchmark: bool,
     seed: int,
+    metric: Path | None,
+    metric_lower_is_better: bool,
     name: str | None,
     files: tuple[Path, ...],
     wait: bool,
@@ -135,6 +159,12 @@ def submit(
         raise click.UsageError("--out needs the end of the job: leave out --no-wait.")
     from enginehouse.saved_model_folder import name_of
 
+    recipe = _recipe(again) if again is not None else None
+    if recipe is None and not targets:
+        raise click.UsageError("Name what to build: -t BACKEND:PRECISION, or --request FILE.")
+    model = model or (recipe.model if recipe else None)
+    if model is None:
+        raise click.UsageError("Name the MODEL to build: a file, a folder or a model's id.")
     path = Path(model)
     is_file = path.exists()
     if not is_file and not re.fullmatch(r"[0-9a-f]{6,64}", model):
@@ -146,23 +176,28 @@ def submit(
         limits["time_s"] = parsing.seconds(time_limit)
     if memory_limit is not None:
         limits["memory_mb"] = parsing.mebibytes(memory_limit)
-    request = _request(
-        targets,
-        options,
-        gates,
-        shapes=parsing.shapes(shapes),
-        profiles=[parsing.profile(profile)] if profile else [],
-        observed_shapes=parsing.observed(observed_shapes) if observed_shapes else [],
-        limits=limits,
-        dataset=dataset,
-        priority=priority,
-        verify=verify,
-        benchmark=benchmark,
-        seed=seed,
-        name=called[:200],
-    )
+    common: dict[str, Any] = {"limits": limits, "priority": priority, "ladder": ladder, "name": called[:200]}
+    if recipe is not None:
+        request = _again(recipe, gates, **common)
+    else:
+        request = _request(
+            targets,
+            options,
+            gates,
+            shapes=parsing.shapes(shapes),
+            profiles=[parsing.profile(profile)] if profile else [],
+            observed_shapes=parsing.observed(observed_shapes) if observed_shapes else [],
+            dataset=dataset,
+            verify=verify,
+            benchmark=benchmark,
+            seed=seed,
+            metric=parsing.metric(metric, metric_lower_is_better) if metric else None,
+            **common,
+        )
     with farm() as client:
         found = _push(client, path, files, quiet) if is_file else model_id(client, model)
+        if recipe is not None and found != recipe.model:
+            raise click.UsageError(f"'{model}' is not the model of {again}, which is {recipe.model}.")
         job = client.jobs.submit(request.model_copy(update={"model": found}))
         _finish(client, job, wait, out, as_json, quiet)
 
@@ -200,9 +235,38 @@ def _request(targets: Sequence[str], options: Sequence[str], gates: Sequence[str
         return job_request(
             model=_PLACEHOLDER,
             targets=[target.model_copy(update={"options": by_backend[target.backend]}) for target in parsed],
-            gates=parsing.gates(gates, list(Gates.model_fields)),
+            **parsing.all_gates(gates, list(Gates.model_fields)),
             **fields,
         )
+    except RequestError as error:
+        raise click.UsageError(f"{error.code}: {error.detail}. {error.hint}") from None
+
+
+def _recipe(path: Path) -> Recipe:
+    """The request.json of a bundle."""
+    from pydantic import ValidationError
+
+    from enginehouse.request import Recipe
+
+    try:
+        return Recipe.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise click.BadParameter(f"{path} cannot be read as a bundle's request.json: {error}") from None
+
+
+def _again(recipe: Recipe, gates: Sequence[str], **fields: Any) -> JobRequest:
+    """The recipe's build, under gates and limits that may be new. What it says itself cannot be said beside it."""
+    from enginehouse.client import job_request
+    from enginehouse.errors import RequestError
+    from enginehouse.gates import Gates
+    from enginehouse.request import fields_of
+
+    ctx = click.get_current_context()
+    for name in ("targets", "options", "observed_shapes", "profile", *type(recipe).model_fields):
+        if name != "model" and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--request says '{name}' itself; leave the option out.")
+    try:
+        return job_request(**fields_of(recipe), **parsing.all_gates(gates, list(Gates.model_fields)), **fields)
     except RequestError as error:
         raise click.UsageError(f"{error.code}: {error.detail}. {error.hint}") from None
 
