@@ -15,10 +15,12 @@ import structlog
 
 from enginehouse.capability import Capability
 from enginehouse.errors import EnginehouseError
+from enginehouse.targets import AUTO
 from enginehouse.work import ClaimRequest, Heartbeat, SignedOn, SignOn
 from workers.attempt import Attempt, Bench
 from workers.cache import InputCache
 from workers.child.watch import Stop
+from workers.cores import core_files
 from workers.farm_client import FarmClient
 from workers.pipeline import PIPELINE_VERSION
 from workers.probe import Found
@@ -51,15 +53,14 @@ class Agent:
         scratch = self.settings.scratch_dir
         shutil.rmtree(scratch / "builds", ignore_errors=True)  # of an earlier boot
         (scratch / "builds").mkdir(parents=True)
-        lock = scratch / "cores.lock"
-        lock.touch()
         self.bench = Bench(
             settings=self.settings,
             client=self.client,
             cache=InputCache(scratch / "inputs", self.settings.cache_bytes),
             hardware=self.found.hardware,
             threads=self.found.threads,
-            cores_lock=lock if self.settings.slots > 1 else None,
+            cores=core_files(),
+            backends=tuple(one.backend for one in self.found.capabilities if one.backend != AUTO),
         )
         self.signed_on: SignedOn | None = None
         self._attempts: dict[tuple[str, int], Attempt] = {}

@@ -13,9 +13,11 @@ import structlog
 from enginehouse.capability import Hardware
 from enginehouse.errors import AttemptStale, EnginehouseError, InternalError, TimeExceeded, WorkerLost
 from enginehouse.states import Phase
+from enginehouse.targets import AUTO
 from enginehouse.work import Claim, Fail, Held, InputFile
 from workers.attachments import read_attachments
 from workers.backends import get
+from workers.backends.base import Backend
 from workers.cache import InputCache
 from workers.child.entry import main
 from workers.child.parent import start
@@ -45,7 +47,8 @@ class Bench:
     cache: InputCache
     hardware: Hardware
     threads: int
-    cores_lock: Path | None
+    cores: tuple[Path, ...]
+    backends: tuple[str, ...]
 
 
 @dataclass
@@ -59,6 +62,7 @@ class Attempt:
     """processes that could not be killed: the worker must not take more work"""
     _watch: Watch | None = None
     _stopped: Stop | None = None
+    _waited_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -68,8 +72,8 @@ class Attempt:
 
     @property
     def deadline(self) -> float:
-        """When the build's time is up, by the monotonic clock."""
-        return self.began + self.claim.limits.time_s
+        """When the build's time is up, by the monotonic clock. It does not pass while another one is timed."""
+        return self.began + self.claim.limits.time_s + self._waited_s
 
     def stop(self, reason: Stop) -> None:
         """End the attempt. The first reason counts."""
@@ -144,8 +148,10 @@ class Attempt:
             work=work,
             hardware=bench.hardware,
             threads=bench.threads,
-            cores_lock=bench.cores_lock,
+            cores=bench.cores,
             benchmark_s=bench.settings.benchmark_s,
+            memory=True,
+            backends=bench.backends,
         )
 
     def _place(self, file: InputFile, target: Path, reporter: Reporter) -> Path:
@@ -159,8 +165,14 @@ class Attempt:
         return target
 
     @property
+    def _backends(self) -> list[Backend]:
+        """Those that the build may use: the target's own, or for 'auto' all that the worker announced."""
+        named = self.claim.recipe.target.backend
+        return [get(name) for name in (self.bench.backends if named == AUTO else (named,))]
+
+    @property
     def _needs_gpu(self) -> bool:
-        return "nvidia-gpu" in get(self.claim.recipe.target.backend).tags
+        return any("nvidia-gpu" in one.tags for one in self._backends)
 
     def _on_gpu(self, order: Order, reporter: Reporter) -> Outcome:
         """Build with a GPU to itself, waited for when need be, and with what the toolchain keeps for that GPU."""
@@ -175,7 +187,7 @@ class Attempt:
                     raise TimeExceeded(f"no GPU was free within {claim.limits.time_s} s")
                 return Outcome(stopped=self._stopped)
             reporter.line(f"building on {card.gpu.name} ({card.uuid})")
-            label = get(claim.recipe.target.backend).kept_label(claim.recipe.target, card)
+            label = self._backends[0].kept_label(claim.recipe.target, card) if len(self._backends) == 1 else None
             kept = bench.settings.scratch_dir / "kept"
             lent = Lent(bench.client, label, kept, order.work, reporter.line) if label else None
             # A build that is tried again may have died of what it was given.
@@ -189,8 +201,8 @@ class Attempt:
     def _build(self, order: Order, reporter: Reporter) -> Outcome:
         claim = self.claim
         limits = claim.limits
-        backend = get(claim.recipe.target.backend)
-        child = start(backend.start_method, main, order.model_dump_json(), limits.memory_mb)
+        afresh = any(one.start_method == "exec" for one in self._backends)
+        child = start("exec" if afresh else "fork", main, order.model_dump_json(), limits.memory_mb)
         watch = Watch(
             child,
             deadline=self.deadline,
@@ -198,6 +210,7 @@ class Attempt:
             grace_s=self.bench.settings.stop_grace_s,
             entered=reporter.phase,
             line=reporter.line,
+            cores=self.bench.cores,
         )
         with self._lock:
             self._watch = watch
@@ -206,6 +219,7 @@ class Attempt:
         outcome = watch.run()
         with self._lock:
             self._watch = None
+            self._waited_s += outcome.waited_s
         if outcome.left:
             self.left = outcome.left
             _log.error("attempt.unkillable", build=claim.build, processes=outcome.left)

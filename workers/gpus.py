@@ -5,7 +5,6 @@ The locks are files that every worker of the machine looks at, one per GPU, name
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import tempfile
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from workers.lockfile import open_lock
 from workers.probe.nvidia import Card
 
 _POLL_S = 0.1
@@ -28,7 +28,7 @@ def one_of(cards: Sequence[Card], given_up: Callable[[], bool], folder: Path | N
     folder = folder or Path(tempfile.gettempdir())
     while cards and not given_up():
         for card in cards:
-            handle = _open(folder / f"enginehouse-{card.uuid}.lock")
+            handle = open_lock(folder / f"enginehouse-{card.uuid}.lock")
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -41,14 +41,3 @@ def one_of(cards: Sequence[Card], given_up: Callable[[], bool], folder: Path | N
             return
         time.sleep(_POLL_S)
     yield None
-
-
-def _open(path: Path) -> int:
-    """The lock file, made when it is not there. Another user may have made it: reading is enough to lock it."""
-    flags = os.O_CLOEXEC | os.O_NOFOLLOW
-    with contextlib.suppress(FileNotFoundError):
-        return os.open(path, os.O_RDONLY | flags)
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CREAT | flags, 0o644)
-    except PermissionError:  # it was made in between, in a folder where only its owner may open it for making
-        return os.open(path, os.O_RDONLY | flags)

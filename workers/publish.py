@@ -27,7 +27,7 @@ class _Piece:
 def publish(client: FarmClient, claim: Claim, built: Built, bundle: Path) -> None:
     """Upload what the farm lacks and complete the attempt. Raises BuildCrashed for a bundle that lies."""
     manifest = built.manifest
-    if manifest.model != claim.recipe.model or manifest.target != claim.recipe.target:
+    if manifest.model != claim.recipe.model or not claim.recipe.target.met_by(manifest.target):
         raise BuildCrashed("the build's manifest is of another model or target")
     pieces = [cut(bundle, file) for file in manifest.files]
     request = PublishRequest(fence=claim.fence, files=[piece.wanted for piece in pieces])

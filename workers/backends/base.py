@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,10 +66,19 @@ class Saved:
 
 @dataclass(frozen=True)
 class Setting:
-    """How a session is loaded: number of threads, and whether each layer is timed."""
+    """How a session is loaded: number of threads, whether each layer is timed, inferences that run side by side.
+
+    ``threads``: of all streams together. ``streams`` None: as the artifact itself says.
+    """
 
     threads: int
     profiling: bool = False
+    streams: int | None = None
+
+    @property
+    def per_stream(self) -> int:
+        """Threads of one stream."""
+        return max(1, self.threads // (self.streams or 1))
 
 
 class Session(ABC):
@@ -78,6 +87,10 @@ class Session(ABC):
     @abstractmethod
     def run(self, feeds: Arrays) -> dict[str, Array]:
         """One inference: input name to array in, output name to array out."""
+
+    def beside(self) -> Session | None:
+        """The same loaded model for another thread, to run at the same time as this one; None where that cannot be."""
+        return None
 
     def takes(self, feeds: Arrays) -> bool:
         """Whether the artifact was made for inputs of these shapes. Fixed and bounded shapes leave out others."""
@@ -102,6 +115,8 @@ class Backend(ABC):
     reads: ClassVar[Mapping[Format, tuple[str, ...]]]
     """format to the modules that reading it as it is takes beyond ``modules``; other formats go through ONNX"""
     options: ClassVar[type[Options]] = Options
+    keeps_float: ClassVar[tuple[Precision, ...]] = ()
+    """the precisions in which single nodes can stay in float"""
     bounds: ClassVar[bool] = False
     """whether dynamic dimensions need shapes or profiles"""
     tags: ClassVar[tuple[str, ...]] = ("cpu",)
@@ -172,11 +187,25 @@ class Backend(ABC):
         if model_format not in formats:
             raise UnsupportedFormat(f"{self.name} reads {', '.join(formats)}, not {model_format}", format=model_format)
         try:
-            return self.options.model_validate(target.options)
+            options = self.options.model_validate(target.options)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise InvalidOption(f"{self.name}, option '{name}': {first['msg']}", option=name) from None
+        self._check_keeping(target.precision, options)
+        return options
+
+    def _check_keeping(self, precision: Precision, options: Options) -> None:
+        """Raise InvalidOption where nodes are to stay in float, and the precision is one that takes in all of them."""
+        if precision in (Precision.FP32, Precision.TF32, *self.keeps_float):
+            return
+        for name in ("keep_float", "mixed"):
+            if getattr(options, name, False):
+                able = ", ".join(self.keeps_float)
+                raise InvalidOption(
+                    f"{self.name}, option '{name}': {precision} takes in the whole model; nodes stay float in {able}",
+                    option=name,
+                )
 
     def direct(self, piece: Workpiece) -> bool:
         """Whether the toolchain reads the source as it is; if not, take ``piece.onnx``."""
@@ -214,6 +243,18 @@ class Backend(ABC):
         """The executed layers, with times from a few profiled inferences. Raises CompileFailed."""
         with self._errors(CompileFailed, piece.source):
             return self._explain_impl(piece, saved, threads, feeds)
+
+    def inside(self, piece: Workpiece, saved: Saved, feeds: Arrays, wanted: Arrays) -> dict[str, Array]:
+        """What the artifact computes for floating tensors of ``piece.graph``, by their names.
+
+        ``wanted``: the source model's own values of them, by which a backend that lays tensors out anew finds their
+        axes. What the artifact no longer has is missing; all is, from a backend that shows nothing of its inside.
+        """
+        return {}
+
+    def keepable(self, piece: Workpiece, names: Sequence[str]) -> list[str]:
+        """Those of these nodes of ``piece.graph`` that keep_float takes. Asked after a build of the piece."""
+        return list(names)
 
     def reproduce(self, piece: Workpiece) -> str:
         """A Python script that does the toolchain's own steps on the source's files, without the farm."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+_Streams = Annotated[int, Field(ge=1, le=256)]
+_Batch = Annotated[int, Field(ge=1, le=4096)]
 
 
 class Options(BaseModel):
@@ -19,6 +22,14 @@ class Options(BaseModel):
     prune_share: float = Field(
         default=0.5, gt=0, lt=1, description="share of each weight tensor that magnitude pruning sets to zero"
     )
+    throughput_streams: tuple[_Streams, ...] = Field(
+        default=(),
+        max_length=16,
+        description="the benchmark's numbers of inferences side by side; default: 1, and one per thread",
+    )
+    throughput_batches: tuple[_Batch, ...] = Field(
+        default=(), max_length=16, description="the benchmark's batches, where the model takes them; default: its own"
+    )
 
 
 class Calibrated(Options):
@@ -29,3 +40,11 @@ class Calibrated(Options):
         description="samples for the ranges of int8 and fp8: the job's dataset, or made-up inputs (the report says so)",
     )
     calibration_samples: int = Field(default=300, ge=2, le=100_000, description="samples taken at most")
+    keep_float: tuple[str, ...] = Field(
+        default=(), max_length=10_000, description="names of the source model's nodes that stay in float"
+    )
+    mixed: bool = Field(
+        default=False,
+        description="build it again with the layers that lose most precision kept in float, and a second time with "
+        "more of them where it disagrees",
+    )

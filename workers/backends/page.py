@@ -9,6 +9,7 @@ from typing import Any
 
 from workers.backends import all_backends
 from workers.backends.base import Backend
+from workers.exploration.options import AutoOptions
 from workers.sources import known
 
 _HEAD = """# Backends and their options
@@ -22,7 +23,8 @@ page to the code.
 
 def page() -> str:
     """The page's text."""
-    return _HEAD + "".join(f"\n{section}" for backend in all_backends() for section in _section(backend))
+    sections = [section for backend in all_backends() for section in _section(backend)]
+    return _HEAD + "".join(f"\n{section}" for section in [*sections, *_auto()])
 
 
 def _section(backend: Backend) -> Iterator[str]:
@@ -35,9 +37,17 @@ def _section(backend: Backend) -> Iterator[str]:
     )
     if backend.bounds:
         yield "Dynamic dimensions need shapes or profiles.\n"
-    schema = backend.options.model_json_schema()
+    yield _table(backend.options.model_json_schema())
+
+
+def _auto() -> Iterator[str]:
+    yield f"## auto\n\n{(AutoOptions.__doc__ or '').strip()} See [auto.md](auto.md).\n"
+    yield _table(AutoOptions.model_json_schema())
+
+
+def _table(schema: dict[str, Any]) -> str:
     rows = [_row(name, entry, schema.get("$defs", {})) for name, entry in schema["properties"].items()]
-    yield "| option | values | default | meaning |\n|---|---|---|---|\n" + "".join(rows)
+    return "| option | values | default | meaning |\n|---|---|---|---|\n" + "".join(rows)
 
 
 def _row(name: str, entry: dict[str, Any], definitions: dict[str, Any]) -> str:

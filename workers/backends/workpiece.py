@@ -85,6 +85,8 @@ class Workpiece:
     shapes: Shapes = field(default_factory=dict)
     profiles: tuple[Profile, ...] = ()
     hardware_class: str = ""
+    made_onnx: Path | None = None
+    """where the ONNX made of the source is kept for other pieces of the same source"""
     notes: Notes = field(default_factory=Notes)
 
     @property
@@ -111,6 +113,11 @@ class Workpiece:
 
             made, self.notes.pruning = prune(made, self.options.prune, self.options.prune_share, self.work)
         return made
+
+    @property
+    def graph(self) -> Source | None:
+        """The ONNX graph that the toolchain was given; None where it read another format as it is."""
+        return self.onnx if self.source.format is Format.ONNX or self.went_through_onnx else None
 
     @property
     def went_through_onnx(self) -> bool:

@@ -16,9 +16,11 @@ from typing import Any
 import workers.child.quiet
 from enginehouse.errors import EnginehouseError, InternalError, MemoryExceeded
 from enginehouse.states import Phase
+from enginehouse.targets import AUTO
 from sandbox import Confinement, confine
 from workers.child.environment import remove_secrets
 from workers.child.messages import Built, Entered, Failed, Message
+from workers.exploration.explore import explore
 from workers.pipeline import Order, run
 
 _FILE_BYTES = 256 * 2**30
@@ -96,7 +98,8 @@ def build(order: Order, messages: Connection) -> Built:
     def tell(phase: Phase) -> None:
         say(messages, Entered(phase=phase))
 
-    result = run(order, tell)
+    wanted = order.recipe.target.backend
+    result = explore(order, tell) if wanted == AUTO else run(order, tell)
     return Built(manifest=result.manifest, report=result.report)
 
 

@@ -25,6 +25,7 @@ _MODULES = (
     "workers.backends.litert.run",
     "workers.backends.litert.explain",
     "workers.pipeline",
+    "workers.pipeline.footprint",
     "workers.pipeline.measure",
     "workers.pipeline.verify",
     "workers.child.entry",

@@ -1,7 +1,7 @@
 """The agent's side of a running child: its log and messages, its time, its memory, its end.
 
 One thread waits on the child's pipes, its end and a wake-up pipe; nothing sleeps, but for the look at the
-memory ten times a second.
+memory, and at who else times on its cores, ten times a second.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,9 +25,10 @@ from sandbox import members, stop
 from workers.child.memory import resident_bytes
 from workers.child.messages import MOST_BYTES, Built, Entered, Failed, Message
 from workers.child.parent import Child
+from workers.child.pause import Pause
 from workers.child.text import LineCutter
+from workers.cores import LOOK_S
 
-_MEMORY_POLL_S = 0.1
 _MEMBERS_EVERY = 5
 _READ_BYTES = 1 << 16
 _END_S = 10.0
@@ -53,6 +55,8 @@ class Outcome:
     stopped: Stop | None = None
     left: list[int] = field(default_factory=list)
     """processes of the group that could not be killed"""
+    waited_s: float = 0.0
+    """how long it was stopped while another build was timed on its cores; its deadline moved as far"""
 
 
 class Watch:
@@ -67,8 +71,10 @@ class Watch:
         grace_s: float,
         entered: Callable[[Phase], None],
         line: Callable[[str], None],
+        cores: Sequence[Path] = (),
     ) -> None:
         self.child = child
+        self._pause = Pause(child.group, cores)
         self.deadline = deadline
         self.memory_bytes = memory_bytes
         self.grace_s = grace_s
@@ -112,21 +118,22 @@ class Watch:
             selector.register(self._wake_read, selectors.EVENT_READ, None)
             while True:
                 now = time.monotonic()
-                if now >= self.deadline:
+                if now >= self.deadline + self._pause.total_s:
                     self._failure = TimeExceeded("the build did not end within its limit").failure()
                 if now >= next_look:
                     if polls % _MEMBERS_EVERY == 0:
                         group = members(self.child.group)
                     polls += 1
+                    self._pause.look()
                     used = resident_bytes(group, self.memory_bytes)
                     if used > self.memory_bytes:
                         limit = self.memory_bytes >> 20
                         detail = f"the build's processes held {used >> 20} MiB, the limit is {limit} MiB"
                         self._failure = MemoryExceeded(detail, used_mb=used >> 20, limit_mb=limit).failure()
-                    next_look = now + _MEMORY_POLL_S
+                    next_look = now + LOOK_S
                 if self._failure or self._stopped:
                     return
-                for key, _ in selector.select(max(0.0, min(next_look, self.deadline) - time.monotonic())):
+                for key, _ in selector.select(max(0.0, next_look - time.monotonic())):
                     if key.data is None:
                         if key.fileobj == self.child.process.sentinel:
                             return
@@ -136,6 +143,7 @@ class Watch:
     def _end(self) -> list[int]:
         """Everybody of the group goes; then what they still said is read."""
         process = self.child.process
+        self._pause.end()
         if self._failure or self._stopped:
             left = stop(self.child.group, self.grace_s)
         else:
@@ -151,15 +159,18 @@ class Watch:
         return left
 
     def _outcome(self, left: list[int]) -> Outcome:
+        outcome = Outcome(left=left, waited_s=self._pause.total_s)
         if self._stopped is not None:
-            return Outcome(stopped=self._stopped, left=left)
-        if self._failure is not None:
-            return Outcome(failure=self._failure, left=left)
-        if isinstance(self._last, Built):
-            return Outcome(built=self._last, left=left)
-        if isinstance(self._last, Failed):
-            return Outcome(failure=self._last.failure, left=left)
-        return Outcome(failure=self._crash(self.child.process.exitcode, self._lines.tail), left=left)
+            outcome.stopped = self._stopped
+        elif self._failure is not None:
+            outcome.failure = self._failure
+        elif isinstance(self._last, Built):
+            outcome.built = self._last
+        elif isinstance(self._last, Failed):
+            outcome.failure = self._last.failure
+        else:
+            outcome.failure = self._crash(self.child.process.exitcode, self._lines.tail)
+        return outcome
 
     @staticmethod
     def _crash(code: int | None, tail: str) -> Failure:

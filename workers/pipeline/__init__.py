@@ -8,7 +8,7 @@ from __future__ import annotations
 from workers.pipeline.order import Order
 from workers.pipeline.run import Result, run
 
-PIPELINE_VERSION = "1"
+PIPELINE_VERSION = "2"
 """Part of the cache key. Raise it with every change that can change an artifact's bytes or a report's numbers."""
 
 __all__ = ["PIPELINE_VERSION", "Order", "Result", "run"]

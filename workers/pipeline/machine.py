@@ -1,84 +1,140 @@
-"""The machine while a benchmark runs: which cores, who else uses them, and how to have them alone."""
+"""The machine while a benchmark runs: who else uses its cores, how fast and how warm they are."""
 
 from __future__ import annotations
 
-import fcntl
 import os
+import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-_LOCK_POLL_S = 0.05
-_WAIT_TO_WORK_S = 600.0
+from enginehouse.report import MachineState
+
+_CPU = Path("/sys/devices/system/cpu")
+_THERMAL = Path("/sys/class/thermal")
+_CPU_ZONES = ("x86_pkg_temp", "cpu", "soc", "acpitz", "coretemp")
+"""beginnings of the names of thermal zones that are a processor's"""
 
 
 @dataclass(frozen=True)
 class CpuTime:
-    """Processor seconds so far, by everybody on our cores and by this process, and the wall clock."""
+    """Processor seconds so far, by everybody on our cores and by this process, and the wall clock.
+
+    ``steal_s``: by the host's other guests, part of everybody's. ``switches``: times that a thread of this process
+    was put off a core before it would have given it up.
+    """
 
     all_s: float
     own_s: float
     wall_s: float
+    steal_s: float = 0.0
+    switches: int = 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How the cores' time was shared between two readings: shares from 0 to 1, and a rate."""
+
+    others: float
+    steal: float
+    switches_per_s: float
 
 
 def cpu_time(cores: list[int]) -> CpuTime:
     """Read the counters. Work of the hypervisor's other guests (steal) counts as everybody's."""
     tick = os.sysconf("SC_CLK_TCK")
-    busy = 0
+    busy = stolen = 0
     for line in Path("/proc/stat").read_text().splitlines():
         name, *fields = line.split()
         if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
             user, nice, system, _idle, _iowait, irq, softirq, steal = (int(field) for field in fields[:8])
             busy += user + nice + system + irq + softirq + steal
-    times = os.times()
-    return CpuTime(busy / tick, times.user + times.system, time.monotonic())
+            stolen += steal
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return CpuTime(busy / tick, own.ru_utime + own.ru_stime, time.monotonic(), stolen / tick, own.ru_nivcsw)
 
 
-def others_share(before: CpuTime, after: CpuTime, cores: int) -> float:
-    """The share of the cores' time that went to other processes, 0 to 1."""
-    wall = (after.wall_s - before.wall_s) * cores
-    others = (after.all_s - before.all_s) - (after.own_s - before.own_s)
-    return max(0.0, min(1.0, others / wall)) if wall > 0 else 0.0
-
-
-class Cores:
-    """The worker's cores, shared by the builds of its slots through a lock file. Without a file there is one slot.
-
-    Every build holds the lock shared while it works, and alone while it times.
+def usage(before: CpuTime, after: CpuTime, cores: int) -> Usage:
+    """What happened on the cores between two readings. The kernel counts everybody's time in ticks of 10 ms: the share
+    of others is what is more than one tick of each core.
     """
+    wall = after.wall_s - before.wall_s
+    if wall <= 0:
+        return Usage(0.0, 0.0, 0.0)
+    others = (after.all_s - before.all_s) - (after.own_s - before.own_s) - cores / os.sysconf("SC_CLK_TCK")
+    steal = after.steal_s - before.steal_s
+    share = [max(0.0, min(1.0, seconds / (wall * cores))) for seconds in (others, steal)]
+    return Usage(share[0], share[1], (after.switches - before.switches) / wall)
 
-    def __init__(self, lock: Path | None) -> None:
-        self._handle = None if lock is None else os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
 
-    def __enter__(self) -> Cores:
-        self._lock(fcntl.LOCK_SH, _WAIT_TO_WORK_S)
-        return self
+def state(cores: Iterable[int], gpu: str | None = None) -> MachineState:
+    """Load, clocks and temperatures now. ``gpu``: the UUID of the GPU that the build holds."""
+    clock, warmth = _gpu(gpu) if gpu is not None else (None, None)
+    return MachineState(
+        load=os.getloadavg()[0],
+        clock_mhz=clock_mhz(cores),
+        temperature_c=temperature_c(),
+        gpu_clock_mhz=clock,
+        gpu_temperature_c=warmth,
+    )
 
-    def __exit__(self, *_: object) -> None:
-        if self._handle is not None:
-            os.close(self._handle)
 
-    @contextmanager
-    def alone(self, wait_s: float) -> Iterator[bool]:
-        """Hold the cores alone. Yields whether they were had within the wait."""
+def clock_mhz(cores: Iterable[int], cpu: Path = _CPU, cpuinfo: Path = Path("/proc/cpuinfo")) -> float | None:
+    """The cores' mean clock: what cpufreq says, else /proc/cpuinfo, which on a virtual machine is the nominal one."""
+    wanted = set(cores)
+    found = []
+    for core in wanted:
+        with suppress(OSError, ValueError):
+            found.append(int((cpu / f"cpu{core}/cpufreq/scaling_cur_freq").read_text()) / 1e3)
+    if not found:
+        core = -1
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            name, _, value = (part.strip() for part in line.partition(":"))
+            if name == "processor":
+                core = int(value)
+            elif name == "cpu MHz" and core in wanted:
+                found.append(float(value))
+    return round(sum(found) / len(found), 1) if found else None
+
+
+def governor(cores: Iterable[int], cpu: Path = _CPU) -> str | None:
+    """How the kernel sets the cores' clock ('performance', 'schedutil'); None where it does not, as on most guests."""
+    found = set()
+    for core in cores:
+        with suppress(OSError):
+            found.add((cpu / f"cpu{core}/cpufreq/scaling_governor").read_text().strip())
+    return ", ".join(sorted(found)) or None
+
+
+def temperature_c(thermal: Path = _THERMAL) -> float | None:
+    """The hottest zone of a processor."""
+    found = []
+    for zone in thermal.glob("thermal_zone*"):
+        with suppress(OSError, ValueError):
+            if (zone / "type").read_text().strip().lower().startswith(_CPU_ZONES):
+                found.append(int((zone / "temp").read_text()) / 1e3)
+    return max(found, default=None)
+
+
+def _gpu(uuid: str) -> tuple[float | None, float | None]:
+    """The clock of a GPU's multiprocessors, and its temperature."""
+    try:
+        import pynvml
+    except ImportError:
+        return None, None
+    values: list[float | None] = [None, None]
+    nvml: Any = pynvml
+    with suppress(nvml.NVMLError):
+        nvml.nvmlInit()
         try:
-            yield self._lock(fcntl.LOCK_EX, wait_s)
+            handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+            with suppress(nvml.NVMLError):
+                values[0] = float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))
+            with suppress(nvml.NVMLError):
+                values[1] = float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
         finally:
-            self._lock(fcntl.LOCK_SH, _WAIT_TO_WORK_S)
-
-    def _lock(self, kind: int, wait_s: float) -> bool:
-        if self._handle is None:
-            return True
-        fcntl.flock(self._handle, fcntl.LOCK_UN)  # two builds that wait for each other's share would wait for ever
-        until = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(self._handle, kind | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    return False
-                time.sleep(_LOCK_POLL_S)
-            else:
-                return True
+            nvml.nvmlShutdown()
+    return values[0], values[1]

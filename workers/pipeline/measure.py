@@ -1,7 +1,7 @@
 """The benchmark: artifact and baseline in turns, in one process, with the same threads on the same cores.
 
-They take turns in short blocks, so that a slow spell of the machine hits both. The first inference of each
-block is not counted: it finds the caches full of the other side's data.
+Nobody else of the farm uses the cores meanwhile; each side is warmed up until it is steady; what was disturbed all the
+same is taken again, and marked in the end. docs/measurement.md tells it all in one place.
 """
 
 from __future__ import annotations
@@ -9,112 +9,153 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from enginehouse.report import Benchmark, Timing
+from enginehouse.report import Benchmark, Conditions, MachineState, Throughput, Timing
 from workers.backends.base import Arrays
-from workers.pipeline.machine import Cores, cpu_time, others_share
+from workers.backends.options import Options
+from workers.cores import alone
+from workers.pipeline.bootstrap import CONFIDENCE, Interval, intervals
+from workers.pipeline.machine import Usage, cpu_time, governor, state, usage
 from workers.pipeline.order import Order
 from workers.pipeline.sides import Side
+from workers.pipeline.steady import WarmUp, warm_up
+from workers.pipeline.throughput import throughputs
+from workers.pipeline.turns import Turns, take_turns
+from workers.pipeline.undisturbed import disturbances, undisturbed
 from workers.pipeline.verify import Cases
+from workers.probe.cpu import siblings
 
-_WARMUP = 3
-_BLOCK_S = 0.03
-_MOST_PER_BLOCK = 50
-_FEWEST = 5
-_WAIT_FOR_CORES_S = 120.0
-
-OTHERS_SHARE = 0.10
-"""more of the cores' time than this in other processes disturbs a benchmark"""
-HALVES_APART = 0.15
-"""medians of the first and second half further apart than this disturb it too"""
+_WAIT_FOR_CORES_S = 600.0
 
 
-def measure(order: Order, cores_lock: Cores, artifact: Side, baseline: Side, cases: Cases, threads: int) -> Benchmark:
-    """Time single inferences of both on the first case, with the conditions that they were taken under."""
+@dataclass(frozen=True)
+class _Try:
+    """One timing of both sides, and what happened on the cores meanwhile."""
+
+    warm: tuple[WarmUp, WarmUp]
+    turns: Turns
+    used: Usage
+    before: MachineState
+    after: MachineState
+
+
+def measure(
+    order: Order, artifact: Side, baseline: Side, cases: Cases, threads: int, options: Options | None = None
+) -> Benchmark:
+    """Time single inferences of both on the first case, then many side by side, with the conditions of all that."""
     feeds = (cases.fed[0], cases.feeds[0])
     cores = sorted(os.sched_getaffinity(0))
-    with cores_lock.alone(_WAIT_FOR_CORES_S) as alone:
-        load_before = os.getloadavg()[0]
-        estimates = [_warm_up(side, fed) for side, fed in zip((artifact, baseline), feeds, strict=True)]
-        before = cpu_time(cores)
-        mine, theirs = _take_turns(artifact, baseline, feeds, estimates, order.benchmark_s)
-        share = others_share(before, cpu_time(cores), len(cores))
-        load_after = os.getloadavg()[0]
-    disturbance = disturbances(mine, theirs, share)
-    if not alone:
-        disturbance.insert(0, "another build of this worker used the cores")
-    benchmark = Benchmark(
-        artifact=timing(artifact, mine),
-        baseline=timing(baseline, theirs),
-        speedup=round(float(np.median(theirs) / np.median(mine)), 4),
-        warmup=_WARMUP,
-        shapes={name: list(array.shape) for name, array in feeds[0].items()},
-        threads=threads,
-        affinity=cores,
-        settings={"artifact": artifact.session.settings(), "baseline": baseline.session.settings()},
-        load_before=load_before,
-        load_after=load_after,
-        disturbed=bool(disturbance),
-        disturbance="; ".join(disturbance),
-    )
-    print(  # noqa: T201 - standard output is the build's log
-        f"p50 {benchmark.artifact.p50_ms:.3f} ms over {len(mine)}, baseline {benchmark.baseline.p50_ms:.3f} ms "
-        f"over {len(theirs)}: {benchmark.speedup:.2f}x{'; disturbed: ' if disturbance else ''}{benchmark.disturbance}",
-        flush=True,
-    )
+    with alone(order.cores, _WAIT_FOR_CORES_S) as had:
+        taken = undisturbed(
+            lambda: _take(order, (artifact, baseline), feeds, cores),
+            lambda one: disturbances(*one.turns.times, one.used, len(cores)),
+            told=_say,
+        )
+        side_by_side = _side_by_side(order, artifact, baseline, feeds, threads, options) if order.throughput else []
+    one, spoilt = taken.what, list(taken.disturbances)
+    if not had:
+        spoilt.insert(0, "other builds used the cores")
+    benchmark = _benchmark(order, (artifact, baseline), one, threads, cores, had)
+    benchmark.shapes = {name: list(array.shape) for name, array in feeds[0].items()}
+    benchmark.throughput = side_by_side
+    benchmark.tries = taken.tries
+    benchmark.disturbed, benchmark.disturbance = bool(spoilt), "; ".join(spoilt)
+    _tell(benchmark)
     return benchmark
 
 
-def disturbances(mine: Sequence[float], theirs: Sequence[float], others: float) -> list[str]:
-    """What speaks against the numbers, in words. Times in any unit; ``others`` is a share."""
-    found = []
-    if others > OTHERS_SHARE:
-        found.append(f"other processes took {others:.0%} of the cores")
-    for name, times in (("artifact", mine), ("baseline", theirs)):
-        half = len(times) // 2
-        first, second = float(np.median(times[:half])), float(np.median(times[half:]))
-        apart = abs(first - second) / min(first, second)
-        if apart > HALVES_APART:
-            found.append(f"the {name}'s halves are {apart:.0%} apart")
-    return found
+def _side_by_side(
+    order: Order, artifact: Side, baseline: Side, feeds: tuple[Arrays, Arrays], threads: int, options: Options | None
+) -> list[Throughput]:
+    sides = {"artifact": artifact, "baseline": baseline}
+    return throughputs(sides, feeds, options or Options(), threads, order.benchmark_s)
 
 
-def timing(side: Side, times_s: Sequence[float]) -> Timing:
+def _take(order: Order, sides: tuple[Side, Side], feeds: tuple[Arrays, Arrays], cores: list[int]) -> _Try:
+    mine, theirs = ((lambda side=side, fed=fed: _time(side, fed)) for side, fed in zip(sides, feeds, strict=True))
+    before = state(cores, order.gpu)
+    warm = warm_up(mine, order.benchmark_s), warm_up(theirs, order.benchmark_s)
+    began = cpu_time(cores)
+    turns = take_turns(mine, theirs, [one.estimate_s for one in warm], order.benchmark_s)
+    used = usage(began, cpu_time(cores), len(cores))
+    return _Try(warm, turns, used, before, state(cores, order.gpu))
+
+
+def _benchmark(
+    order: Order, sides: tuple[Side, Side], one: _Try, threads: int, cores: list[int], had: bool
+) -> Benchmark:
+    mine, theirs = one.turns.times
+    between = intervals(one.turns.mine, one.turns.theirs, order.recipe.seed)
+    return Benchmark(
+        artifact=timing(sides[0], mine, one.warm[0], between.mine),
+        baseline=timing(sides[1], theirs, one.warm[1], between.theirs),
+        speedup=round(float(np.median(theirs) / np.median(mine)), 4),
+        speedup_low=round(between.ratio.low, 4),
+        speedup_high=round(between.ratio.high, 4),
+        confidence=CONFIDENCE,
+        pairs=len(one.turns.mine),
+        warmup=max(warm.count for warm in one.warm),
+        steady=all(warm.steady for warm in one.warm),
+        shapes={},
+        threads=threads,
+        affinity=cores,
+        settings={name: side.session.settings() for name, side in zip(("artifact", "baseline"), sides, strict=True)},
+        conditions=Conditions(
+            before=one.before,
+            after=one.after,
+            alone=had,
+            siblings=[list(group) for group in siblings(cores)],
+            governor=governor(cores),
+            others_share=round(one.used.others, 4),
+            steal_share=round(one.used.steal, 4),
+            switches_per_s=round(one.used.switches_per_s, 1),
+        ),
+        load_before=one.before.load,
+        load_after=one.after.load,
+        disturbed=False,
+    )
+
+
+def timing(side: Side, times_s: Sequence[float], warm: WarmUp, between: Interval) -> Timing:
     """Percentiles of one side, in milliseconds."""
     values = np.asarray(times_s) * 1e3
     p50, p90, p99 = (float(np.percentile(values, q)) for q in (50, 90, 99))
-    rounded = {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "mean_ms": values.mean(), "min_ms": values.min()}
+    rounded = {
+        "p50_ms": p50, "p50_low_ms": between.low * 1e3, "p50_high_ms": between.high * 1e3,
+        "p90_ms": p90, "p99_ms": p99, "mean_ms": values.mean(), "min_ms": values.min(),
+    }  # fmt: skip
     return Timing(
         name=side.name,
         count=len(values),
         load_ms=round(side.load_ms, 3),
         first_ms=round(side.first_ms or 0.0, 3),
+        warmup=warm.count,
+        steady=warm.steady,
+        size=side.size,
         **{name: round(float(value), 4) for name, value in rounded.items()},
     )
-
-
-def _warm_up(side: Side, feeds: Arrays) -> float:
-    """A few inferences that do not count; returns the fastest, seconds."""
-    return min(_time(side, feeds) for _ in range(_WARMUP))
-
-
-def _take_turns(
-    artifact: Side, baseline: Side, feeds: tuple[Arrays, Arrays], estimates: Sequence[float], budget_s: float
-) -> tuple[list[float], list[float]]:
-    sides = (artifact, baseline)
-    blocks = [max(1, min(_MOST_PER_BLOCK, round(_BLOCK_S / max(estimate, 1e-6)))) for estimate in estimates]
-    times: tuple[list[float], list[float]] = ([], [])
-    until = time.monotonic() + budget_s
-    while time.monotonic() < until or min(len(one) for one in times) < _FEWEST:
-        for side, fed, block, kept in zip(sides, feeds, blocks, times, strict=True):
-            _time(side, fed)
-            kept.extend(_time(side, fed) for _ in range(block))
-    return times
 
 
 def _time(side: Side, feeds: Arrays) -> float:
     begin = time.perf_counter()
     side.run(feeds)
     return time.perf_counter() - begin
+
+
+def _tell(benchmark: Benchmark) -> None:
+    mine, theirs = benchmark.artifact, benchmark.baseline
+    _say(
+        f"p50 {mine.p50_ms:.3f} ms over {mine.count}, baseline {theirs.p50_ms:.3f} ms over {theirs.count}: "
+        f"{benchmark.speedup:.2f}x ({benchmark.speedup_low:.2f} to {benchmark.speedup_high:.2f})"
+        f"{'' if benchmark.steady else '; not steady'}"
+        f"{'; disturbed: ' if benchmark.disturbed else ''}{benchmark.disturbance}"
+    )
+    for row in benchmark.throughput:
+        _say(f"{row.side}: {row.per_s:.1f} inferences/s from {row.streams} streams, batch {row.batch}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - standard output is the build's log

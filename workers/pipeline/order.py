@@ -24,9 +24,15 @@ class Order(BaseModel):
     work: Path = Field(description="the build's own folder; the bundle is written to its 'bundle'")
     hardware: Hardware
     threads: int = Field(ge=1, description="threads of every inference, where the target does not say")
-    cores_lock: Path | None = Field(default=None, description="file that a benchmark locks to have the cores alone")
+    cores: tuple[Path, ...] = Field(default=(), description="files that a benchmark locks to have the cores alone")
     gpu: str | None = Field(default=None, description="UUID of the GPU that the build holds, the only one it sees")
     benchmark_s: float = Field(default=3.0, gt=0, description="time for all timed inferences of a benchmark")
+    throughput: bool = Field(default=True, description="whether a benchmark also runs inferences side by side")
+    memory: bool = Field(default=False, description="whether a benchmark measures memory, in a process per side")
+    backends: tuple[str, ...] = Field(default=(), description="what the worker announced: 'auto' chooses of it")
+    most_samples: int | None = Field(default=None, description="samples of the dataset to verify on; default: all")
+    layers: bool = Field(default=True, description="whether the executed layers are listed and timed")
+    made_onnx: Path | None = Field(default=None, description="folder for the ONNX made of the source, kept for others")
 
     @property
     def bundle(self) -> Path:

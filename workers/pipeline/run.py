@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from enginehouse.bundle import Manifest
+from enginehouse.exploration import Exploration
 from enginehouse.formats import Format
-from enginehouse.report import Layer, PhaseTiming, Report
+from enginehouse.report import Layer, LossyLayer, PhaseTiming, Report, TaskMetric
 from enginehouse.states import Phase
 from workers.backends import get
 from workers.backends.workpiece import Source, Workpiece
 from workers.pipeline.intermediate import verify_intermediate
 from workers.pipeline.layers import source_nodes, with_shares, without_layer
-from workers.pipeline.machine import Cores
 from workers.pipeline.order import Order
 from workers.pipeline.package import package
 from workers.pipeline.reproduce import write_script
@@ -51,13 +51,11 @@ class _Clock:
         print(f"{phase}: {seconds:.3f} s", flush=True)  # noqa: T201 - standard output is the build's log
 
 
-def run(order: Order, tell: Tell = lambda _: None) -> Result:
-    """Build. Raises the errors of the backend and of each stage; disagreeing outputs are reported, not raised."""
-    with Cores(order.cores_lock) as shared:
-        return _run(order, tell, shared)
+def run(order: Order, tell: Tell = lambda _: None, explored: Exploration | None = None) -> Result:
+    """Build. Raises the errors of the backend and of each stage; disagreeing outputs are reported, not raised.
 
-
-def _run(order: Order, tell: Tell, shared: Cores) -> Result:
+    ``explored``: what the target was chosen from, for the report.
+    """
     recipe = order.recipe
     target = recipe.target
     backend = get(target.backend)
@@ -75,6 +73,7 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
         shapes=recipe.shapes,
         profiles=recipe.profiles,
         hardware_class=order.hardware.hardware_class,
+        made_onnx=order.made_onnx,
     )
     samples.fed = partial(backend.fed, piece)
     clock = _Clock(tell)
@@ -91,13 +90,18 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
         del model
         script = write_script(order, backend, piece)  # again, with what is known by now
     verification = benchmark = intermediate = None
+    metrics: list[TaskMetric] = []
+    lossy: list[LossyLayer] = []
     settings: dict[str, object] = dict(saved.settings)
     layers: list[Layer] = []
     removed: list[str] = []
     if recipe.verify or recipe.benchmark:
         # Only now: these load ONNX Runtime and start the backend's runtime, which a conversion does without.
+        from workers.pipeline.footprint import weigh
         from workers.pipeline.measure import measure
+        from workers.pipeline.mixed import Made, mended
         from workers.pipeline.sides import load_artifact
+        from workers.pipeline.task import measure_task
         from workers.pipeline.verify import verify
 
         with clock.phase(Phase.COMPILE):
@@ -108,16 +112,24 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
             cases.keep(artifact.session.takes)
             if recipe.verify:
                 intermediate = verify_intermediate(order, cases, piece)
-                verification = verify(order, cases, artifact)
+                made = mended(order, backend, cases, Made(piece, saved, artifact, verify(order, cases, artifact)))
+                if made.piece is not piece:
+                    script = write_script(order, backend, made.piece)
+                piece, saved, artifact, verification = made.piece, made.saved, made.side, made.verification
+                lossy = made.lossy
+                metrics = measure_task(order, artifact, reference, samples.fed)
         if recipe.benchmark:
             with clock.phase(Phase.BENCHMARK):
-                benchmark = measure(order, shared, artifact, reference, cases, threads)
+                benchmark = measure(order, artifact, reference, cases, threads, options)
         settings |= artifact.session.settings()
         artifact.close()
         reference.close()
-        with clock.phase(Phase.EXPLAIN):
-            layers = with_shares(backend.explain(piece, saved, threads, cases.fed[0]))
-            removed = without_layer(source_nodes(piece), layers)
+        if benchmark is not None and order.memory:
+            weigh(order, benchmark, cases, threads, saved)
+        if order.layers:
+            with clock.phase(Phase.EXPLAIN):
+                layers = with_shares(backend.explain(piece, saved, threads, cases.fed[0]))
+                removed = without_layer(source_nodes(piece), layers)
     with clock.phase(Phase.PACKAGE):
         notes = piece.notes
         report = Report(
@@ -125,11 +137,14 @@ def _run(order: Order, tell: Tell, shared: Cores) -> Result:
             target=str(target),
             size=sum((saved.folder / name).stat().st_size for name in saved.files),
             verification=verification,
+            metrics=metrics,
             benchmark=benchmark,
             layers=layers,
             removed=removed,
             route=[str(source.format), *(["onnx"] if piece.went_through_onnx else []), *notes.route],
             intermediate=intermediate,
+            exploration=explored,
+            lossy_layers=lossy,
             calibration=notes.calibration,
             pruning=notes.pruning,
             kept_float=notes.kept_float,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
@@ -17,10 +16,10 @@ from enginehouse.shapes import Profile, has_rank
 from enginehouse.targets import Precision
 from workers.backends.base import Array, Arrays, first_line
 from workers.backends.workpiece import Source
-from workers.pipeline.compare import Comparison, Tolerance, tolerance
+from workers.pipeline.compare import Comparison, Tolerance, arrays_of, tolerance
 from workers.pipeline.conditioning import movement
 from workers.pipeline.consumers import Use, uses
-from workers.pipeline.dataset import read_samples
+from workers.pipeline.dataset import MOST_VERIFIED, read_samples
 from workers.pipeline.inputs import generate
 from workers.pipeline.order import Order
 from workers.pipeline.samples import Fed, alike
@@ -47,6 +46,8 @@ class Cases:
     feeds: list[dict[str, Array]] = field(default_factory=list)
     outputs: list[dict[str, Array]] = field(default_factory=list)
     fed: list[Arrays] = field(default_factory=list)
+    worst: int = 0
+    """the case that the artifact which was verified last is furthest off in"""
 
     def add(self, feeds: Arrays, outputs: dict[str, Array], fed: Arrays) -> None:
         """Keep one case."""
@@ -100,7 +101,7 @@ def verify(
     found: dict[str, Comparison] = {}
     for fed, expected in zip(cases.fed if feeds is None else feeds, cases.outputs, strict=True):
         try:
-            outputs = _arrays(artifact.run(fed))
+            outputs = arrays_of(artifact.run(fed))
         except Exception as error:  # the source model runs on these: that the artifact does not is a result
             if not found:
                 raise CompileFailed(f"the artifact does not run on {_sizes(fed)}: {first_line(error)}") from error
@@ -109,6 +110,7 @@ def verify(
         for name, true in expected.items():
             comparison = found.setdefault(name, Comparison(name))
             comparison.add(outputs.get(name), true)
+    cases.worst = min(found.values(), key=lambda one: one.sample_db).worst_at if found else 0
     outputs_found = _verdicts(order, cases, list(found.values()), bound)
     return Verification(
         reference=cases.reference,
@@ -125,8 +127,8 @@ def verify(
 def _verdicts(order: Order, cases: Cases, compared: list[Comparison], bound: Tolerance) -> list[OutputVerification]:
     """Each output's verdict; beside one that disagrees, how far the source model itself moves."""
     verdicts = [comparison.verdict(bound) for comparison in compared]
-    for comparison, verdict in zip(compared, verdicts, strict=True):
-        _print(comparison, verdict)
+    for verdict in verdicts:
+        _print(verdict)
     if all(verdict.agrees for verdict in verdicts) or any(one.differs for one in compared):
         return verdicts
     source = Source(order.model, order.signature)
@@ -147,7 +149,9 @@ def _verdicts(order: Order, cases: Cases, compared: list[Comparison], bound: Tol
 def _from_dataset(order: Order, reference: Side, fed: Fed) -> Cases:
     assert order.dataset is not None
     cases = Cases(f"dataset {order.dataset_name or order.recipe.dataset}", None, reference.name)
-    for index, feeds in enumerate(read_samples(order.dataset, order.signature.inputs)):
+    for index, feeds in enumerate(
+        read_samples(order.dataset, order.signature.inputs, order.most_samples or MOST_VERIFIED)
+    ):
         try:
             mine, theirs = fed(feeds)
             cases.add(theirs, _outputs(reference, theirs), mine)
@@ -248,22 +252,11 @@ def _volume(shapes: Shapes) -> int:
 
 def _outputs(reference: Side, feeds: Arrays) -> dict[str, Array]:
     outputs = reference.run(feeds)
-    arrays = _arrays(outputs)
+    arrays = arrays_of(outputs)
     odd = [name for name in outputs if not any(key.split("[")[0] == name.split("[")[0] for key in arrays)]
     if odd:
         raise ReferenceFailed(f"output '{odd[0]}' is not a tensor of numbers", outputs=odd)
     return arrays
-
-
-def _arrays(outputs: Mapping[str, Any]) -> dict[str, Array]:
-    """The outputs that are arrays; a sequence of arrays counts element by element."""
-    found: dict[str, Array] = {}
-    for name, value in outputs.items():
-        if isinstance(value, np.ndarray):
-            found[name] = value
-        elif isinstance(value, Sequence):
-            found.update({f"{name}[{i}]": one for i, one in enumerate(value) if isinstance(one, np.ndarray)})
-    return found
 
 
 def _sizes(feeds: Arrays) -> str:
@@ -274,11 +267,11 @@ def _text(shapes: Shapes) -> str:
     return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
 
 
-def _print(comparison: Comparison, verdict: OutputVerification) -> None:
+def _print(verdict: OutputVerification) -> None:
     text = f"output {verdict.name}: "
     if verdict.max_abs_error is not None:
-        text += f"max abs error {verdict.max_abs_error:.3g}, cosine {verdict.cosine:.6f}"
+        text += f"SQNR {verdict.sqnr_db:.1f} dB, max abs error {verdict.max_abs_error:.3g}, cosine {verdict.cosine:.6f}"
     elif verdict.equal_share is not None:
         text += f"equal share {verdict.equal_share:.4f}"
-    text += f" ({'agrees' if verdict.agrees else 'DISAGREES'}{': ' + comparison.differs if comparison.differs else ''})"
+    text += f" ({'agrees' if verdict.agrees else 'DISAGREES: ' + '; '.join(verdict.missed)})"
     print(text, flush=True)  # noqa: T201

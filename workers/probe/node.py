@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from enginehouse.capability import Capability, Gpu, Hardware
-from workers.probe.cpu import Cpu, read_cpu
-from workers.probe.memory import memory_mb
-from workers.probe.nvidia import gpu_tags, model_tag, nvidia_gpus
+from enginehouse.capability import Capability, Hardware
+from enginehouse.host.memory import memory_mb
+from enginehouse.host.names import hardware_class, tags
+from workers.exploration.capability import capability as choosing
+from workers.probe.cpu import read_cpu
+from workers.probe.nvidia import nvidia_gpus
 from workers.probe.toolchains import ask_toolchains
-
-_NOISE = re.compile(r"\((r|tm)\)|\bcpu\b|\bprocessor\b|@.*$|\b\d+-core\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -39,31 +37,6 @@ def probe(extra_tags: Collection[str] = ()) -> Found:
         memory_mb=memory_mb(),
         gpus=gpus,
     )
-    return Found(hardware, toolchains.capabilities, cpu.threads, toolchains.missing)
-
-
-def tags(cpu: Cpu, gpus: Sequence[Gpu], extra: Collection[str] = ()) -> list[str]:
-    """Everything that a target may require of this node, sorted."""
-    found = {"cpu", cpu.machine, cpu.vendor, *cpu.isa, *extra}
-    for gpu in gpus:
-        found.update(gpu_tags(gpu))
-    return sorted(found)
-
-
-def hardware_class(cpu: Cpu, gpus: Sequence[Gpu]) -> str:
-    """A stable name for machines that perform alike: model, cores, instruction sets, accelerators.
-
-    'cpu-amd-epyc-2c-avx512_vnni-avx512_bf16': the widest sets only, since the others follow from them.
-    """
-    model = re.sub(r"[^a-z0-9]+", "-", _NOISE.sub(" ", cpu.model).lower()).strip("-")
-    telling = [tag for tag in cpu.isa if tag not in ("avx2", "avx512f", "amx_tile", "asimdhp")]
-    if not telling:
-        telling = [tag for tag in cpu.isa if tag in ("avx512f", "avx2")][-1:]
-    parts = ["cpu", model or cpu.machine, f"{cpu.cores}c", *telling]
-    for name, count in sorted(Counter(_gpu_word(gpu) for gpu in gpus).items()):
-        parts.append(f"{count}x{name}")
-    return "-".join(parts)
-
-
-def _gpu_word(gpu: Gpu) -> str:
-    return model_tag(gpu.name) if gpu.kind == "nvidia" else gpu.kind
+    chooser = choosing(toolchains.capabilities)
+    capabilities = [*toolchains.capabilities, *([chooser] if chooser else [])]
+    return Found(hardware, capabilities, cpu.threads, toolchains.missing)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from enginehouse.capability import Gpu
-
-_WORDS = re.compile(r"\b(nvidia|geforce|tesla|quadro|graphics|device|gpu|generation|embedded)\b")
-_SIZE = re.compile(r"\b\d+\s?gb\b|\b(hbm\w*|pcie?|sxm\d*|nvl|mig)\b")
+from enginehouse.host.nvidia_smi import usable
 
 
 @dataclass(frozen=True)
@@ -52,23 +49,8 @@ def cards() -> list[Card]:
 
 
 def visible(found: Sequence[Card], allowed: str | None) -> list[Card]:
-    """Those that CUDA_VISIBLE_DEVICES names, by index or by the beginning of a UUID; None: all of them.
-
-    As CUDA has it, names after one that does not exist are not looked at.
-    """
-    if allowed is None:
-        return list(found)
-    kept: list[Card] = []
-    for name in allowed.split(","):
-        named = [
-            card
-            for index, card in enumerate(found)
-            if name.strip() == str(index) or (name.strip().startswith("GPU-") and card.uuid.startswith(name.strip()))
-        ]
-        if len(named) != 1:
-            break
-        kept += named
-    return kept
+    """Those that CUDA_VISIBLE_DEVICES names; None: all of them."""
+    return [found[index] for index in usable([card.uuid for card in found], allowed)]
 
 
 def _card(nvml: Any, index: int, driver: str, cuda: str) -> Card:
@@ -91,25 +73,6 @@ def _gpu(nvml: Any, index: int, driver: str) -> Gpu:
         compute_capability=capability,
         driver=driver,
     )
-
-
-def gpu_tags(gpu: Gpu) -> list[str]:
-    """What a target may require: the kind, the model in one word, the architecture ('nvidia-gpu', 'h200', 'sm_90')."""
-    if gpu.kind != "nvidia":
-        return [gpu.kind]
-    tags = ["nvidia-gpu"]
-    if model := model_tag(gpu.name):
-        tags.append(model)
-    if gpu.compute_capability:
-        tags.append("sm_" + gpu.compute_capability.replace(".", ""))
-    return tags
-
-
-def model_tag(name: str) -> str:
-    """'NVIDIA H200' → 'h200', 'NVIDIA GeForce RTX 4090' → 'rtx-4090', 'NVIDIA A100-SXM4-80GB' → 'a100'."""
-    plain = name.lower().replace("-", " ")
-    plain = _SIZE.sub(" ", _WORDS.sub(" ", plain))
-    return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.")[:64]
 
 
 def _text(value: str | bytes) -> str:

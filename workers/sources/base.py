@@ -6,12 +6,15 @@ names and their order, whatever the framework calls them.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from enginehouse.errors import BuildError, ConversionFailed, EnginehouseError, ReferenceFailed
 from enginehouse.formats import Format
+from enginehouse.signature import ModelSignature
 from workers.backends.base import Session, Setting, first_line
 from workers.backends.workpiece import Source, Workpiece
 
@@ -42,7 +45,7 @@ class SourceFormat(ABC):
     def to_onnx(self, piece: Workpiece) -> Source:
         """The model as an ONNX file in ``piece.work``, with the source's names. Raises UnsupportedOperator and kin."""
         try:
-            return self._to_onnx_impl(piece)
+            return self._kept(piece, piece.made_onnx) if piece.made_onnx else self._to_onnx_impl(piece)
         except (EnginehouseError, MemoryError):
             raise
         except Exception as error:
@@ -55,6 +58,16 @@ class SourceFormat(ABC):
     def nodes(self, source: Source, work: Path) -> list[str]:
         """Names of the source's own nodes, for the layer report; empty where the format names none."""
         return []
+
+    def _kept(self, piece: Workpiece, folder: Path) -> Source:
+        """The ONNX that was made before for another piece of the same source, else made now for those to come."""
+        note = folder / "made.json"
+        if not note.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            made = self._to_onnx_impl(replace(piece, work=folder))
+            note.write_text(json.dumps([str(made.path), made.signature.model_dump(mode="json")]))
+        path, signature = json.loads(note.read_text())
+        return Source(Path(path), ModelSignature.model_validate(signature))
 
     # -- what a format writes -----------------------------------------------------------------
 

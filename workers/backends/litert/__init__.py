@@ -6,6 +6,7 @@ programs through LiteRT Torch, everything else through ONNX, which ``importer`` 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from enginehouse.errors import BuildError, InvalidOption
 from enginehouse.formats import Format
 from enginehouse.report import Layer
 from enginehouse.targets import Precision, Target
-from workers.backends.base import Arrays, Backend, Saved, Session, Setting
+from workers.backends.base import Array, Arrays, Backend, Saved, Session, Setting
 from workers.backends.litert.options import LiteRtOptions
 from workers.backends.options import Options
 from workers.backends.workpiece import Source, Workpiece
@@ -36,6 +37,7 @@ class LiteRt(Backend):
         Format.TORCH_EXPORT: ("litert_torch", "torch"),
     }
     options = LiteRtOptions
+    keeps_float = (Precision.INT8,)
 
     def offered(self) -> tuple[Precision, ...]:
         """int8 where the quantizer is installed."""
@@ -74,6 +76,19 @@ class LiteRt(Backend):
         from workers.backends.litert.explain import layers
 
         return layers(piece, saved.path, threads, feeds)
+
+    def inside(self, piece: Workpiece, saved: Saved, feeds: Arrays, wanted: Arrays) -> dict[str, Array]:
+        """See Backend. Computed by the built-in kernels: XNNPACK's show nothing of their inside."""
+        from workers.backends.litert.inside import values
+
+        return values(piece, saved.path, feeds, wanted)
+
+    def keepable(self, piece: Workpiece, names: Sequence[str]) -> list[str]:
+        """See Backend. What an operator of the file stands for."""
+        from workers.backends.litert.convert import FLOAT
+        from workers.backends.litert.inside import known
+
+        return known(piece, piece.work / FLOAT, names)
 
     def _reproduce_impl(self, piece: Workpiece) -> str:
         from workers.backends.litert.reproduce import script

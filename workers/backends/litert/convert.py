@@ -21,6 +21,8 @@ from workers.backends.litert.shapes import text as shapes_text
 from workers.backends.workpiece import Workpiece
 
 ENTRY = "model.tflite"
+FLOAT = "float.tflite"
+"""The file before it was quantised, in the work folder."""
 
 Converted = tuple[bytes, Sequence[str], Sequence[str]]
 """A file, and its own names for the source's inputs and outputs, in their order."""
@@ -53,6 +55,7 @@ def prepare(piece: Workpiece, data: bytes) -> bytes:
         return packed(model)
     from workers.backends.litert.quantize import quantize
 
+    (piece.work / FLOAT).write_bytes(data)
     made, left = quantize(piece, data)
     piece.notes.kept_float += Lineage(piece).names(left)
     return made

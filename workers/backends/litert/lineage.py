@@ -49,6 +49,12 @@ class Lineage:
                 numbers.add(int(number[1]))
         return [node for number in sorted(numbers) for node in self._nodes[number]]
 
+    def tensors(self, name: str) -> list[str]:
+        """The ONNX tensors that a tensor of this name may hold: what the last node in it gives."""
+        nodes = self.of(name)
+        last = nodes[-1] if nodes else self._makers.get(name)
+        return [] if last is None else [tensor for tensor, node in self._makers.items() if node == last]
+
     def behind(self, output: str, done: Iterable[str]) -> list[str]:
         """The nodes that make one of the source's outputs out of what ``done`` nodes make."""
         known, found = set(done), list[str]()

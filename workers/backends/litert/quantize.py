@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from enginehouse.errors import CalibrationFailed
+from enginehouse.errors import CalibrationFailed, InvalidOption
 from enginehouse.quantization import Quantization
 from workers.backends.base import Array, Arrays, first_line
 from workers.backends.litert import record
 from workers.backends.litert.flatbuffer import Model, kind, operator, packed, text, unpacked
+from workers.backends.litert.lineage import Lineage
 from workers.backends.workpiece import Workpiece
 
 METHODS = {"minmax": "MinMax", "average": "moving average of MinMax"}
@@ -43,7 +44,7 @@ def quantize(piece: Workpiece, data: bytes) -> tuple[bytes, list[str]]:
     model = unpacked(data)
     if static:
         data = _sized(model, feeds[0])
-    recipe = _recipe(model, how, piece.options.io == "int8")
+    recipe = [*_recipe(model, how, piece.options.io == "int8"), *_wanted(piece, model)]
     kept = [scope for scope in _scopes(model) if _is_kept(recipe, scope)] if static else []
     samples = _Samples(model, feeds) if static else None
     made, more = _quantized(data, model, recipe, samples, piece.threads, piece.options.ranges)
@@ -73,6 +74,23 @@ def _recipe(model: Model, how: Quantization, integers: bool) -> list[dict[str, A
         found += [_left(_exactly(scope)) for scope in _ends(model)]
     found += [_left(_exactly(scope)) for scope in _branches(model)]
     return found
+
+
+def _wanted(piece: Workpiece, model: Model) -> list[dict[str, Any]]:
+    """The rules of keep_float. Raises InvalidOption for a name that no operator stands for."""
+    lineage, names = Lineage(piece), set(piece.options.keep_float)
+    if not names:
+        return []
+    behind = {scope: set(lineage.names(scope.rstrip(";").split(";"))) for scope in _scopes(model)}
+    unknown = sorted(names - set().union(*behind.values()))
+    if unknown:
+        raise InvalidOption(
+            f"no operator of the .tflite file stands for a node '{unknown[0]}'",
+            advice="The layer report of an fp32 build lists the names of the source's nodes.",
+            option="keep_float",
+            nodes=unknown[:20],
+        )
+    return [_left(_exactly(scope)) for scope, nodes in behind.items() if nodes & names]
 
 
 def _left(regex: str, kinds: str = "*") -> dict[str, Any]:

@@ -54,8 +54,8 @@ class LiteRtSession(Session):
 
     def __init__(self, path: Path, setting: Setting, xnnpack: bool) -> None:
         self._inputs, self._outputs = ports(unpacked(path.read_bytes()))
-        self._threads, self._xnnpack = setting.threads, xnnpack
-        self._interpreter = interpreter(path, setting.threads, xnnpack)
+        self._path, self._setting, self._xnnpack = path, setting, xnnpack
+        self._interpreter = self._made(path, setting)
         self._details = {
             int(one["index"]): one
             for one in (*self._interpreter.get_input_details(), *self._interpreter.get_output_details())
@@ -63,6 +63,13 @@ class LiteRtSession(Session):
         self._shapes: list[tuple[int, ...]] | None = None
         if not any((self._details[port.index]["shape_signature"] < 0).any() for port in self._inputs):
             self._interpreter.allocate_tensors()  # open dimensions are 1 until the first run, which many models refuse
+
+    def _made(self, path: Path, setting: Setting) -> Any:
+        return interpreter(path, setting.per_stream, self._xnnpack)
+
+    def beside(self) -> Session:
+        """Another interpreter: one runs one inference at a time."""
+        return LiteRtSession(self._path, self._setting, self._xnnpack)
 
     def takes(self, feeds: Arrays) -> bool:
         """Whether every fixed dimension has the size that is fed."""
@@ -104,7 +111,7 @@ class LiteRtSession(Session):
         """How it was made, and what of the graph the interpreter says that XNNPACK took."""
         layers = [one["op_name"] for one in self._interpreter._get_ops_details()]
         return {
-            "num_threads": self._threads,
+            "num_threads": self._setting.per_stream,
             "xnnpack": self._xnnpack,
             "delegates": layers.count(_DELEGATE),
             "operators": len(layers) - layers.count(_DELEGATE),

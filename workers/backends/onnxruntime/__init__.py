@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from enginehouse.errors import BuildError
 from enginehouse.formats import Format
 from enginehouse.report import Layer
 from enginehouse.targets import Precision
-from workers.backends.base import Arrays, Backend, Saved, Session, Setting
+from workers.backends.base import Array, Arrays, Backend, Saved, Session, Setting
 from workers.backends.options import Calibrated
 from workers.backends.workpiece import Source, Workpiece
 
@@ -38,9 +39,6 @@ class OnnxRuntimeOptions(Calibrated):
     )
     threads: int | None = Field(
         default=None, ge=1, le=1024, description="intra-operator threads, also the baseline's; default: physical cores"
-    )
-    keep_float: tuple[str, ...] = Field(
-        default=(), max_length=10_000, description="fp16, int8: names of the model's nodes that stay in float32"
     )
     keep_float_types: tuple[str, ...] = Field(
         default=(), max_length=1_000, description="fp16, int8: operator types that stay in float32, such as Softmax"
@@ -76,6 +74,7 @@ class OnnxRuntime(Backend):
     packages = ("onnxruntime", "onnx")
     modules = ("onnxruntime", "onnx")
     precisions = (Precision.FP32, Precision.FP16, Precision.INT8)
+    keeps_float = (Precision.FP16, Precision.INT8)
     reads = {Format.ONNX: ()}
     options = OnnxRuntimeOptions
 
@@ -112,6 +111,18 @@ class OnnxRuntime(Backend):
         return layers(
             saved.path, piece.work, Setting(threads), feeds, optimise=optimise, provider=piece.options.provider
         )
+
+    def inside(self, piece: Workpiece, saved: Saved, feeds: Arrays, wanted: Arrays) -> dict[str, Array]:
+        """See Backend. Of the graph before its last optimisation, which fuses rounding and operators."""
+        from workers.backends.onnxruntime.inside import values
+
+        return values(piece, feeds, wanted)
+
+    def keepable(self, piece: Workpiece, names: Sequence[str]) -> list[str]:
+        """See Backend. Not what the optimiser folded away."""
+        from workers.backends.onnxruntime.lower import known_names
+
+        return known_names(piece, names)
 
     def _reproduce_impl(self, piece: Workpiece) -> str:
         from workers.backends.onnxruntime.reproduce import script

@@ -21,7 +21,7 @@ from workers.backends.onnxruntime import lineage, record
 from workers.backends.onnxruntime.modern import modern
 from workers.backends.onnxruntime.run import providers
 from workers.backends.workpiece import Source, Workpiece
-from workers.stages.graph import bytes_of, load_model, save_model, tidied
+from workers.stages.graph import all_nodes, bytes_of, load_model, operator_set, save_model, tidied
 
 ENTRIES = {"onnx": "model.onnx", "ort": "model.ort"}
 WEIGHTS = "model.onnx.data"
@@ -89,6 +89,7 @@ def prepare(piece: Workpiece, staged: Staged) -> Staged:
 
     made = half(piece, staged.as_source) if piece.precision is Precision.FP16 else int8(piece, staged.as_source)
     lineage.follow(piece.work, load_model(made.path))
+    record.keep(piece.work, staged=str(made.path))
     return Staged(made.path, staged.source)
 
 
@@ -110,7 +111,16 @@ def save(piece: Workpiece, staged: Staged, folder: Path) -> Saved:
 
         check_kept(piece, folder / entry)
     files = tuple(name for name in (entry, WEIGHTS) if (folder / name).exists())
-    return Saved(folder=folder, entry=entry, files=files)
+    return Saved(folder=folder, entry=entry, files=files, settings=_needs(folder / entry))
+
+
+def _needs(path: Path) -> dict[str, str | int]:
+    """What an ONNX Runtime must know to read the file, for the manifest; a .ort file does not tell."""
+    if path.suffix == ".ort":
+        return {}
+    model = onnx.load(path, load_external_data=False)
+    more = {node.domain for node in all_nodes(model.graph)} - {"", "ai.onnx"}
+    return {"opset": operator_set(model), "ir_version": model.ir_version, "domains": ",".join(sorted(more))}
 
 
 def optimised(source: Source, level: str, folder: Path) -> Path:

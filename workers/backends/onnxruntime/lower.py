@@ -145,8 +145,7 @@ def staged_names(piece: Workpiece, names: Collection[str]) -> set[str]:
     staged, origin = lineage.read(piece.work)
     wanted = set(names)
     found = {node.name for node in staged if wanted.intersection(origin.get(node.name) or [node.name])}
-    known = {one for node in staged for one in (origin.get(node.name) or [node.name])}
-    unknown = sorted(wanted - known)
+    unknown = sorted(wanted.difference(known_names(piece, names)))
     if unknown:
         raise InvalidOption(
             f"the model has no node '{unknown[0]}', or ONNX Runtime folded it away",
@@ -155,6 +154,13 @@ def staged_names(piece: Workpiece, names: Collection[str]) -> set[str]:
             nodes=unknown[:20],
         )
     return found
+
+
+def known_names(piece: Workpiece, names: Collection[str]) -> list[str]:
+    """Those of the names that some node of the optimised graph stands for."""
+    staged, origin = lineage.read(piece.work)
+    known = {one for node in staged for one in (origin.get(node.name) or [node.name])}
+    return [name for name in names if name in known]
 
 
 def sums_saturate() -> bool:

@@ -30,7 +30,7 @@ def session_options(setting: Setting, *, optimise: bool = True) -> Any:
     """Explicit settings; everything that is not set here is ONNX Runtime's default."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised; what fails while shapes are tried is no news
-    options.intra_op_num_threads = setting.threads
+    options.intra_op_num_threads = setting.per_stream
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     if not optimise:
@@ -73,6 +73,10 @@ class OnnxRuntimeSession(Session):
         """One inference."""
         taken = {name: as_fed(array) for name, array in feeds.items() if name in self._inputs}
         return dict(zip(self._outputs, self.session.run(self._outputs, taken), strict=True))
+
+    def beside(self) -> Session:
+        """Itself: its ``run`` may be called from many threads."""
+        return self
 
     def settings(self) -> dict[str, Any]:
         """Read back from the session."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from enginehouse.errors import BuildError, InvalidOption
 from enginehouse.formats import Format
 from enginehouse.report import Layer
 from enginehouse.targets import Precision, Target
-from workers.backends.base import Arrays, Backend, Saved, Session, Setting
+from workers.backends.base import Array, Arrays, Backend, Saved, Session, Setting
 from workers.backends.openvino.options import OpenVinoOptions
 from workers.backends.options import Options
 from workers.backends.workpiece import Source, Workpiece
@@ -39,6 +40,7 @@ class OpenVino(Backend):
         Format.TORCHSCRIPT: ("torch",),
     }
     options = OpenVinoOptions
+    keeps_float = _LOW
 
     def offered(self) -> tuple[Precision, ...]:
         """Without int8 and int4 where NNCF is missing, without bf16 where the CPU does not compute in it."""
@@ -97,6 +99,18 @@ class OpenVino(Backend):
         found = layers(piece, self._source(piece), saved, threads, feeds)
         check_executed(piece, found)
         return found
+
+    def inside(self, piece: Workpiece, saved: Saved, feeds: Arrays, wanted: Arrays) -> dict[str, Array]:
+        """See Backend. An IR keeps the names of ONNX's tensors."""
+        from workers.backends.openvino.inside import values
+
+        return values(saved, feeds, wanted, piece.threads)
+
+    def keepable(self, piece: Workpiece, names: Sequence[str]) -> list[str]:
+        """See Backend. Not what the converter fused into other nodes without a trace."""
+        from workers.backends.openvino.inside import known
+
+        return known(piece, self._source(piece), names)
 
     def _reproduce_impl(self, piece: Workpiece) -> str:
         from workers.backends.openvino.reproduce import script

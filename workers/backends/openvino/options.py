@@ -160,6 +160,12 @@ class OpenVinoOptions(Calibrated):
     )
 
 
+def ignored(options: OpenVinoOptions) -> IgnoredScopes:
+    """All that stays in float while the rest is quantised: ``keep_float`` is the short way to say names."""
+    scopes = options.ignored_scopes
+    return scopes.model_copy(update={"names": tuple(dict.fromkeys((*scopes.names, *options.keep_float)))})
+
+
 def overflow_fix(options: OpenVinoOptions) -> str:
     """'auto' made out: x86 CPUs without VNNI and AMX add products of eight bits up in sixteen, which overflow."""
     if options.overflow_fix != "auto":

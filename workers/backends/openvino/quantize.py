@@ -51,7 +51,7 @@ def quantize(piece: Workpiece, source: Source, model: Any) -> Any:
     calibration.method = f"NNCF MinMax, {_preset(options)}"
     calibration.method += ", fast bias correction" if options.fast_bias_correction else ", bias correction"
     known = names(source, piece)
-    ignored = scopes.ignored(options.ignored_scopes, model, known)
+    ignored = scopes.ignored(options, model, known)
     if graph.has_bodies(model):
         model = model.clone()  # without the nodes in branches that nothing reads, which NNCF stumbles over
     with calibrating():

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enginehouse.formats import Format
 from enginehouse.targets import Precision
 from workers.backends.openvino import runtime
-from workers.backends.openvino.options import OpenVinoOptions
+from workers.backends.openvino.options import OpenVinoOptions, ignored
 from workers.backends.openvino.reproduce_quantization import quantization
 from workers.backends.openvino.reproduce_reading import reading
 from workers.backends.openvino.reshape import found_shapes
@@ -44,7 +44,7 @@ def script(piece: Workpiece, source: Source | None) -> str:
     parts = ["from __future__ import annotations\n\nimport openvino\n"]
     if options.preprocess:
         parts.append("from openvino.preprocess import ColorFormat, PrePostProcessor, ResizeAlgorithm\n")
-    scopes = options.ignored_scopes
+    scopes = ignored(options)
     ignoring = bool(scopes.names or scopes.types or scopes.patterns)
     parts.append("\n" + reading(piece, source, ignoring))
     if source is None or source.format not in _NAMED:

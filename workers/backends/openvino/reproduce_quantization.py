@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from enginehouse.targets import Precision
-from workers.backends.openvino.options import FIXES, LEAST_GROUP, MOST_COMPARED, TOP_1, OpenVinoOptions, overflow_fix
+from workers.backends.openvino.options import (
+    FIXES,
+    LEAST_GROUP,
+    MOST_COMPARED,
+    TOP_1,
+    OpenVinoOptions,
+    ignored,
+    overflow_fix,
+)
 from workers.backends.workpiece import Workpiece
 
 _SAMPLES = """
@@ -104,7 +112,7 @@ def quantization(piece: Workpiece, ignoring: bool) -> str:
         return ""
     parts = ["\nimport nncf\n"]
     if ignoring:
-        scopes = options.ignored_scopes
+        scopes = ignored(options)
         parts.append(_IGNORED.format(names=set(scopes.names) or "set()", types=scopes.types, patterns=scopes.patterns))
     only_weights = piece.precision is Precision.INT4 or options.quantization == "weights"
     if not only_weights or (options.data_aware and piece.precision is Precision.INT4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ def compiled(path: Path, told: runtime.Runtime, setting: Setting) -> Any:
         "ENABLE_CPU_PINNING": False,
         "PERF_COUNT": setting.profiling,
     }
+    if setting.streams is not None:
+        config["NUM_STREAMS"] = setting.streams
     core = openvino.Core()
     if told.blob is not None:
         made = blob.load(core, told.blob, path.parent, told.device, config)
@@ -66,6 +69,12 @@ class OpenVinoSession(Session):
             for name in names:
                 found[name] = results[index]
         return found
+
+    def beside(self) -> Session:
+        """Another infer request of the same compiled model."""
+        other = copy.copy(self)
+        other.request = self.compiled.create_infer_request()
+        return other
 
     def takes(self, feeds: Arrays) -> bool:
         """Whether the inputs' shapes are among those that the artifact was made for."""

@@ -8,13 +8,15 @@ from typing import Any
 from enginehouse.errors import InvalidOption
 from workers.backends.openvino.graph import nodes
 from workers.backends.openvino.naming import Names
-from workers.backends.openvino.options import IgnoredScopes
+from workers.backends.openvino.options import OpenVinoOptions
+from workers.backends.openvino.options import ignored as meant
 
 _MOST = 20
 
 
-def ignored(scopes: IgnoredScopes, model: Any, source: Names) -> list[str]:
-    """Names of the IR's nodes. Raises InvalidOption for a rule that means none."""
+def ignored(options: OpenVinoOptions, model: Any, source: Names) -> list[str]:
+    """Names of the IR's nodes that stay in float. Raises InvalidOption for a rule that means none."""
+    scopes = meant(options)
     if not (scopes.names or scopes.types or scopes.patterns):
         return []
     known: dict[str, tuple[str, set[str]]] = {}

@@ -18,7 +18,7 @@ def compress(piece: Workpiece, source: Source, model: Any) -> Any:
 
     options: OpenVinoOptions = piece.options
     known = names(source, piece)
-    ignored = scopes.ignored(options.ignored_scopes, model, known)
+    ignored = scopes.ignored(options, model, known)
     told = settings(piece.precision, options)
     if ignored:
         told["ignored_scope"] = nncf.IgnoredScope(names=ignored)

@@ -35,6 +35,7 @@ class TensorRt(Backend):
     )
     reads = {Format.ONNX: ()}
     options = TensorRtOptions
+    keeps_float = (Precision.FP16, Precision.BF16, Precision.INT8, Precision.FP8)
     bounds = True
     tags = ("nvidia-gpu",)
     start_method = "exec"

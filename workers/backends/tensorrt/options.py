@@ -28,9 +28,6 @@ class TensorRtOptions(Calibrated):
     percentile: float = Field(
         default=99.99, gt=50, le=100, description="method Percentile: the share of values that the range holds, percent"
     )
-    keep_float: tuple[str, ...] = Field(
-        default=(), max_length=10_000, description="names of ONNX nodes that stay in float32"
-    )
     keep_float_types: tuple[str, ...] = Field(
         default=(), max_length=200, description="ONNX operator types that stay in float32"
     )

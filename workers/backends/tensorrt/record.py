@@ -9,10 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from enginehouse.errors import CompileFailed
 from enginehouse.shapes import Profile
-from workers.backends.tensorrt.versions import runs_on
+from enginehouse.versions import engine_fits, engine_loads
 
 FILE = "engine.json"
-_AMPERE = (8, 0)
 
 
 class Record(BaseModel):
@@ -55,9 +54,7 @@ class Record(BaseModel):
 
         On another model of the same compute capability it runs, but not as fast as one that was built there.
         """
-        own, here = _numbers(self.compute_capability), _numbers(compute_capability)
-        fits = here >= _AMPERE if self.hardware_compatibility == "ampere_plus" else here == own
-        if not fits:
+        if not engine_fits(self.hardware_compatibility, self.compute_capability, compute_capability):
             needs = {
                 "ampere_plus": "compute capability 8.0 or newer",
                 "same_compute_capability": f"compute capability {self.compute_capability}",
@@ -68,7 +65,7 @@ class Record(BaseModel):
                 needs=needs,
                 has=compute_capability,
             )
-        if not runs_on(self.tensorrt, tensorrt, version_compatible=self.version_compatible):
+        if not engine_loads(self.tensorrt, tensorrt, version_compatible=self.version_compatible):
             how = " as a version-compatible engine" if self.version_compatible else ""
             raise CompileFailed(
                 f"the engine was built by TensorRT {self.tensorrt}{how}, which TensorRT {tensorrt} does not load",
@@ -84,7 +81,3 @@ def read(folder: Path) -> Record:
         return Record.model_validate_json((folder / FILE).read_bytes())
     except (OSError, ValidationError) as error:
         raise CompileFailed(f"{FILE} beside the engine cannot be read: {type(error).__name__}") from error
-
-
-def _numbers(capability: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in capability.split("."))

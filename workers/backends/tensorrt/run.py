@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -51,16 +52,20 @@ class TensorRtSession(Session):
         if self.record.weights is not None:
             refit(self.engine, saved.folder / self.record.weights)
         self.facts = facts(self.engine)
-        self.context = self.engine.create_execution_context()
-        if self.context is None:
-            raise messages().failure(CompileFailed, "TensorRT gives no execution context")
-        self.stream = Stream()
         self._profiles: tuple[Profile, ...] = self.facts.profiles if any(self.facts.profiles) else ()
         self._on_host = {
             one.name
             for one in (*self.facts.inputs, *self.facts.outputs)
             if self.engine.get_tensor_location(one.name) == trt.TensorLocation.HOST
         }
+        self._open()
+
+    def _open(self) -> None:
+        """A context on a stream of its own, with memory of its own."""
+        self.context = self.engine.create_execution_context()
+        if self.context is None:
+            raise messages().failure(CompileFailed, "TensorRT gives no execution context")
+        self.stream = Stream()
         self._buffers = {one.name: Buffer() for one in (*self.facts.inputs, *self.facts.outputs)}
         self._shapes: dict[str, Shape] = {}
         self._host_values: dict[str, Array] = {}
@@ -89,6 +94,12 @@ class TensorRtSession(Session):
                 self._buffers[name].download(array, self.stream)
         self.stream.wait()
         return outputs
+
+    def beside(self) -> Session:
+        """Another context of the same engine, on another stream."""
+        other = copy.copy(self)
+        other._open()
+        return other
 
     def takes(self, feeds: Arrays) -> bool:
         """Whether one of the engine's optimisation profiles takes inputs of these shapes."""
