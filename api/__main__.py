@@ -12,10 +12,12 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 
 from api.app import create_app, door
 from api.settings import ServeSettings
+from enginehouse.errors import SigningKeyMissing
 from sandbox.privileges import hide
-from scheduler import logs, tokens
+from scheduler import keys, logs, tokens
 from scheduler.farm import Farm
 from scheduler.settings import Settings
+from scheduler.signing import signer_from
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -52,6 +54,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         """The application, made in each worker: database connections do not survive a fork."""
         farm = Farm(self._settings)
         tokens.bootstrap(farm)
+        keys.bootstrap(farm)
         return create_app(self._settings, farm, self._serve)
 
 
@@ -78,7 +81,13 @@ def main() -> int:
     """Serve until told to stop."""
     logs.configure()
     hide()  # the settings hold secrets
-    Server(Settings(), ServeSettings()).run()
+    settings = Settings()
+    try:
+        signer_from(settings)  # here, where it can be said plainly; each process of the server reads it for itself
+    except SigningKeyMissing as error:
+        sys.stderr.write(f"{error.detail}. {error.hint}\n")
+        return 1
+    Server(settings, ServeSettings()).run()
     return 0
 
 

@@ -12,7 +12,22 @@ from api.pages import apidoc, index
 from api.routing import EXTENSION, Door, Route
 from api.settings import ServeSettings
 from api.tailer import Tailer
-from api.v1 import artifacts, builds, datasets, events, health, jobs, models, tokens, uploads, workers
+from api.v1 import (
+    artifacts,
+    builds,
+    compare,
+    datasets,
+    events,
+    health,
+    jobs,
+    keys,
+    models,
+    resolve,
+    schemas,
+    tokens,
+    uploads,
+    workers,
+)
 from api.work import builds as work_builds
 from api.work import caches as work_caches
 from api.work import presence
@@ -28,6 +43,10 @@ _ROUTERS = [
     jobs.router,
     builds.router,
     artifacts.router,
+    resolve.router,
+    keys.router,
+    compare.router,
+    schemas.router,
     workers.router,
     events.router,
     tokens.router,

@@ -158,8 +158,8 @@ def _answers(route: Route, schemas: Mapping[Any, Json]) -> Json:
     good: Json = {"description": route.summary}
     if _is_model(route.answer):
         good["content"] = {route.produces: {"schema": schemas[(route.answer, "serialization")]}}
-    elif route.produces == JSON:
-        good["content"] = {JSON: {"schema": {"type": "object"}}}
+    elif route.produces.endswith(("/json", "+json")):
+        good["content"] = {route.produces: {"schema": {"type": "object"}}}
     else:
         good["content"] = {route.produces: {"schema": _BYTES if route.produces == OCTETS else {"type": "string"}}}
     found = {str(route.status): good}

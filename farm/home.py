@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -99,6 +100,13 @@ class Home:
         made = Secrets.make()
         self._write(file, made.to_json())
         return made
+
+    def signing_key(self) -> Path:
+        """The file of the key that provenance is signed with, made at the first start and kept."""
+        file = self.path / "signing-key"
+        if not file.exists():
+            self._write(file, secrets.token_hex(32) + "\n")
+        return file
 
     def publish(self, url: str, token: str) -> None:
         """Tell this user's clients where the farm is."""

@@ -15,7 +15,7 @@ from farm.redis import Redis
 from farm.secrets import Secrets
 
 _PREFIX = "ENGINEHOUSE_"
-_SERVER_ONLY = ("DATABASE_URL", "STORE", "S3_", "SECRET_KEY", "ADMIN_TOKEN", "WORKER_TOKEN")
+_SERVER_ONLY = ("DATABASE_URL", "STORE", "S3_", "SECRET_KEY", "SIGNING_KEY", "ADMIN_TOKEN", "WORKER_TOKEN")
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _API_GRACE_S = 3
 
@@ -45,6 +45,7 @@ class Parts:
         environment = self._server() | {
             "ENGINEHOUSE_BIND": f"{LOOPBACK}:{self.port}",
             "ENGINEHOUSE_API_GRACEFUL_S": str(_API_GRACE_S),
+            "ENGINEHOUSE_SIGNING_KEY_FILE": str(self.home.signing_key()),
         }
         return self._module("api", "api", environment, grace_s=_API_GRACE_S + 1.5)
 
@@ -95,7 +96,7 @@ class Parts:
     @staticmethod
     def _inherited() -> dict[str, str]:
         """This process's environment without what speaks of another farm."""
-        other = {"ENGINEHOUSE_URL", "ENGINEHOUSE_TOKEN", "ENGINEHOUSE_HOME"}
+        other = {f"{_PREFIX}{name}" for name in ("URL", "TOKEN", "HOME", "SIGNING_KEY", "SIGNING_KEY_FILE")}
         environment = {key: value for key, value in os.environ.items() if key not in other}
         return environment | {"PYTHONUNBUFFERED": "1"}
 

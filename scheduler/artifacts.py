@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from sqlalchemy import Exists, exists, select
 from sqlalchemy.orm import Session
 
-from enginehouse.bundle import MANIFEST_NAME, Manifest
+from enginehouse.bundle import ENVELOPE_NAME, MANIFEST_NAME, Manifest, canonical_json
 from enginehouse.errors import NotFound
 from enginehouse.report import Report
+from enginehouse.states import BuildState
 from enginehouse.views import ArtifactView, Page
 from scheduler.farm import Farm
 from scheduler.paging import page
@@ -18,7 +21,7 @@ from scheduler.tokens import Principal
 
 def get(session: Session, principal: Principal, artifact: str) -> ArtifactView:
     """An artifact that one of the project's builds ended with."""
-    return _view(_row(session, principal, artifact))
+    return _view(session, principal, _row(session, principal, artifact))
 
 
 def list_(
@@ -29,16 +32,20 @@ def list_(
     if model is not None:
         query = query.where(Artifact.model_id == model)
     rows, following = page(session, query, Artifact.serial, limit, after)
-    return Page(items=[_view(row) for row in rows], next=following)
+    return Page(items=[_view(session, principal, row) for row in rows], next=following)
 
 
 def file(farm: Farm, principal: Principal, artifact: str, path: str) -> Served:
-    """One file of the bundle, the manifest included."""
+    """One file of the bundle, the manifest and the signed provenance included."""
     with farm.read() as session:
         row = _row(session, principal, artifact)
         manifest = Manifest.model_validate(row.manifest)
         if path == MANIFEST_NAME:
-            return serve_bytes(manifest.canonical(), row.id, path)
+            # As it was recorded: fields that a later version adds would change its digest.
+            return serve_bytes(canonical_json(row.manifest), row.id, path)
+        if path == ENVELOPE_NAME and row.envelope is not None:
+            content = row.envelope.encode()
+            return serve_bytes(content, hashlib.sha256(content).hexdigest(), path)
         wanted = next((found for found in manifest.files if found.path == path), None)
         blob = session.get(Blob, wanted.sha256) if wanted else None
     if blob is None:
@@ -57,10 +64,13 @@ def _row(session: Session, principal: Principal, artifact: str) -> Artifact:
     return row
 
 
-def _view(row: Artifact) -> ArtifactView:
+def _view(session: Session, principal: Principal, row: Artifact) -> ArtifactView:
+    succeeded = (Build.artifact_id == row.id) & (Build.state == BuildState.SUCCEEDED.value)
+    mine = select(Build.id).where(succeeded, Build.project_id == principal.project)
     return ArtifactView(
         id=row.id,
         build=row.build_id,
+        promoted=session.scalar(mine.limit(1)) is not None,
         manifest=Manifest.model_validate(row.manifest),
         report=Report.model_validate(row.report),
         created=row.created,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from enginehouse.bundle import Manifest
+from enginehouse.bundle import RESERVED, Manifest
 from enginehouse.errors import AttemptStale, NotFound, RequestError
 from enginehouse.request import Limits, Recipe
 from enginehouse.signature import ModelSignature
@@ -25,7 +25,7 @@ from enginehouse.work import (
     PublishRequest,
     PublishSlot,
 )
-from scheduler import builds, cache, ids, models, transitions, uploads
+from scheduler import builds, cache, ids, keys, models, provenance, transitions, uploads
 from scheduler.farm import Farm
 from scheduler.registry.engine import now
 from scheduler.registry.tables import Artifact, Attempt, Blob, Build, Job, LogRow, Upload, Worker
@@ -106,7 +106,10 @@ def publish(farm: Farm, build: str, request: PublishRequest) -> PublishReply:
 
 
 def complete(farm: Farm, build: str, request: Complete) -> BuildView:
-    """Make the bundle the build's artifact, or refuse it when the attempt is stale. Repeating it is harmless."""
+    """Make the bundle the build's artifact and sign its provenance, or refuse it when the attempt is stale.
+
+    Repeating it is harmless.
+    """
     with farm.read() as session:
         row = _build(session, build)
         if _completed(session, row, request):
@@ -119,14 +122,14 @@ def complete(farm: Farm, build: str, request: Complete) -> BuildView:
         row = _build(session, build)
         if _completed(session, row, request):
             return builds.view(session, row)
-        _held(session, build, request.fence)
+        _, attempt = _held(session, build, request.fence)
         for file in request.manifest.files:
             blob = session.get(Blob, file.sha256)
             if blob is None or blob.size != file.size:
                 raise RequestError(
                     f"{file.path}: the farm does not hold these bytes", field="manifest.files", path=file.path
                 )
-        artifact = _artifact(session, row, request)
+        artifact = _artifact(farm, session, row, attempt, request)
         cache.verdict(session, row, artifact, Origin.BUILT)
         cache.settle_followers(session, row)
         session.flush()
@@ -242,18 +245,24 @@ def _check_manifest(session: Session, row: Build, manifest: Manifest) -> None:
     """A worker may only answer what was asked."""
     recipe = Recipe.model_validate(row.recipe)
     del session
-    if manifest.model != row.model_id or manifest.target != recipe.target:
+    if manifest.model != row.model_id or not recipe.target.met_by(manifest.target):
         raise RequestError("the manifest is of another model or target", field="manifest")
-    if manifest.entry not in {file.path for file in manifest.files}:
+    paths = [file.path for file in manifest.files]
+    if len(set(paths)) < len(paths) or RESERVED & set(paths):
+        raise RequestError("a path is listed twice, or is one of the farm's own files", field="manifest.files")
+    if manifest.entry not in paths:
         raise RequestError(f"the entry {manifest.entry} is not among the files", field="manifest.entry")
 
 
-def _artifact(session: Session, row: Build, request: Complete) -> Artifact:
+def _artifact(farm: Farm, session: Session, row: Build, attempt: Attempt, request: Complete) -> Artifact:
     digest = request.manifest.digest()
     known = session.get(Artifact, digest)
     if known is not None:
         return known
     assert row.cache_key is not None
+    keys.enter(session, farm.signer.public)
+    builder = farm.settings.public_url or f"urn:enginehouse:farm:{farm.signer.public.id}"
+    said = provenance.statement(session, row, attempt, request.manifest, builder)
     verification = request.report.verification
     artifact = Artifact(
         id=digest,
@@ -264,6 +273,7 @@ def _artifact(session: Session, row: Build, request: Complete) -> Artifact:
         agrees=verification is None or verification.agrees,
         manifest=request.manifest.model_dump(mode="json"),
         report=request.report.model_dump(mode="json"),
+        envelope=farm.signer.sign(said).to_json().decode(),
         created=now(session),
     )
     session.add(artifact)

@@ -6,10 +6,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enginehouse.errors import Failure, NotFound
+from enginehouse.gates import Gates
 from enginehouse.request import Recipe
 from enginehouse.states import ENDED, AttemptState, BuildState, Origin, Phase
 from enginehouse.views import AttachmentView, AttemptView, BuildView, LogLine, LogPage
-from scheduler import cache, transitions
+from scheduler import cache, ladder, transitions
 from scheduler.farm import Farm
 from scheduler.registry.tables import Attempt, Build, LogRow, Worker
 from scheduler.tokens import Principal
@@ -23,11 +24,12 @@ def get(session: Session, principal: Principal, build: str) -> BuildView:
 
 
 def cancel(farm: Farm, principal: Principal, build: str) -> BuildView:
-    """Cancel the build if it has not ended."""
+    """Cancel the build if it has not ended; where its ladder has gone on, the rung that decides in its place."""
     with farm.write() as session:
         row = _row(session, principal, build)
-        transitions.cancel(session, row)
-        cache.settle_followers(session, row)
+        newest = ladder.newest_rung(session, row)
+        transitions.cancel(session, newest)
+        cache.settle_followers(session, newest)
         session.flush()
         return view(session, row)
 
@@ -90,6 +92,12 @@ def view(session: Session, row: Build) -> BuildView:
         reason=row.reason,
         origin=Origin(row.origin) if row.origin else None,
         artifact=row.artifact_id,
+        promoted=row.state == BuildState.SUCCEEDED,
+        gates=Gates.model_validate(row.gates),
+        rung=row.rung,
+        ladder_of=row.ladder_of,
+        replaced_by=ladder.replaced_by(session, row) if row.state == BuildState.FAILED else None,
+        note=row.note,
         failure=Failure.model_validate(row.failure) if row.failure else None,
         attempts=attempts,
         pool=row.pool,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from enginehouse.errors import Failure, Fault, GateMissed, OutputsDisagree
-from enginehouse.gates import Gates, missed
+from enginehouse.errors import Failure, Fault
+from enginehouse.gates import Gates, judge
 from enginehouse.report import Report
 from enginehouse.request import Recipe
 from enginehouse.states import ENDED, BuildState, Origin
@@ -16,7 +16,7 @@ from scheduler import transitions
 from scheduler.cachekey import cache_key
 from scheduler.farm import wake_after
 from scheduler.placement import PoolState
-from scheduler.registry.tables import Artifact, Build, Job
+from scheduler.registry.tables import Artifact, Build
 
 _IN_FLIGHT = [BuildState.WAITING.value, BuildState.DISPATCHED.value, BuildState.RUNNING.value]
 
@@ -35,12 +35,11 @@ def find(session: Session, recipe: Recipe, pools: Sequence[PoolState]) -> Artifa
 
 
 def leader(session: Session, build: Build) -> Build | None:
-    """A build in flight that does what this one asks for, the oldest first; of its own job only those before it."""
-    before = (Build.job_id != build.job_id) | (Build.position < build.position)
+    """The oldest build in flight that does what this one asks for; only an older one, so that none wait in a circle."""
     query = (
         select(Build)
         .where(Build.request_key == build.request_key, Build.state.in_(_IN_FLIGHT))
-        .where(Build.joined_to.is_(None), before)
+        .where(Build.joined_to.is_(None), Build.id < build.id)
     )
     return session.scalar(query.order_by(Build.id).limit(1))
 
@@ -52,27 +51,13 @@ def join(session: Session, build: Build, to: Build) -> None:
 
 
 def verdict(session: Session, build: Build, artifact: Artifact, origin: Origin) -> None:
-    """End a build with an artifact: succeeded, or failed because outputs disagree or a gate of its job is missed."""
-    gates = Gates.model_validate(session.get_one(Job, build.job_id).gates)
-    failure = judge(gates, Report.model_validate(artifact.report))
+    """End a build with an artifact: succeeded, or failed because outputs disagree or a gate of its own is missed."""
+    failure = judge(Gates.model_validate(build.gates), Report.model_validate(artifact.report))
     if failure is None:
         transitions.succeeded(session, build, artifact, origin)
     else:
         build.origin = origin.value
         transitions.failed(session, build, failure, evidence=artifact)
-
-
-def judge(gates: Gates, report: Report) -> Failure | None:
-    """Why an artifact may not be promoted, or None. A job that bounds the accuracy is judged by its own bounds."""
-    if report.verification is not None and not report.verification.agrees and not gates.about_accuracy():
-        worst = [output for output in report.verification.outputs if not output.agrees]
-        detail = "; ".join(output.name + (f" ({output.note})" if output.note else "") for output in worst[:5])
-        names = [output.name for output in worst]
-        return OutputsDisagree(f"outside the tolerance: {detail}", outputs=names).failure()
-    if bounds := missed(gates, report):
-        measured = [bound.model_dump() for bound in bounds]
-        return GateMissed("; ".join(str(bound) for bound in bounds), missed=measured).failure()
-    return None
 
 
 def settle_followers(session: Session, build: Build) -> None:
@@ -91,6 +76,7 @@ def settle_followers(session: Session, build: Build) -> None:
     if artifact is not None and (artifact.agrees or build.state == BuildState.FAILED):
         for follower in followers:
             verdict(session, follower, artifact, Origin.JOINED)
+            settle_followers(session, follower)
     elif (
         failure is not None
         and failure.fault in {Fault.MODEL, Fault.REQUEST, Fault.TOOLCHAIN}
@@ -98,6 +84,7 @@ def settle_followers(session: Session, build: Build) -> None:
     ):
         for follower in followers:
             transitions.failed(session, follower, failure)
+            settle_followers(session, follower)
     else:
         first, *others = followers
         first.joined_to = None

@@ -52,6 +52,8 @@ def _dispatch(farm: Farm) -> int:
                 cache.verdict(session, build, artifact, Origin.CACHE)
                 cache.settle_followers(session, build)
                 moved += 1
+            elif build.rung and (leader := cache.leader(session, build)) is not None:
+                cache.join(session, build, leader)  # a submission joined when it came; a rung came into being later
             elif placement.now is None:
                 transitions.explain(session, build, _reason(placement, ahead))
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 import structlog
 from kombu.exceptions import OperationalError
@@ -17,6 +18,7 @@ from scheduler.broker import Broker
 from scheduler.celery_app import celery_app
 from scheduler.registry.engine import begin_write, connect
 from scheduler.settings import Settings
+from scheduler.signing import Signer, signer_from
 from scheduler.store import store_from
 
 log = structlog.get_logger(__name__)
@@ -31,6 +33,11 @@ class Farm:
         self.store = store_from(settings)
         self.broker = Broker(celery_app(settings.broker_url))
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Who signs provenance; asked for by the API alone. Raises SigningKeyMissing."""
+        return signer_from(self.settings)
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Session]:

@@ -15,10 +15,11 @@ from enginehouse.gates import Gates
 from enginehouse.request import JobRequest, Limits, Recipe
 from enginehouse.shapes import Profile, check_profile, check_shapes, profile_of
 from enginehouse.signature import ModelSignature, TensorSpec
-from enginehouse.states import BuildState, JobState, Origin, Priority
+from enginehouse.states import JobState, Origin, Priority
+from enginehouse.targets import Target
 from enginehouse.views import JobView, Page
-from scheduler import builds, cache, datasets, ids, models, pools, transitions
-from scheduler.cachekey import request_key
+from scheduler import builds, cache, datasets, ids, ladder, models, pools, transitions
+from scheduler.choosing import targets_of
 from scheduler.farm import Farm
 from scheduler.paging import page
 from scheduler.placement import PoolState, place
@@ -53,16 +54,17 @@ def submit(
             specs = [TensorSpec.model_validate(spec) for spec in dataset.inputs]
             datasets.check_fits(specs, signature, dataset.name)
         given = Given(signature, dataset.samples if dataset else None, request.shapes, profiles)
-        for target in request.targets:
+        online = pools.online(session)
+        targets = targets_of(request, signature.format, online)
+        for target in targets:
             check_target(target, given, announced)
         job = _job(session, principal, request, dataset, idempotency_key, digest, request_id)
-        rows = [_build(job, number, recipe) for number, recipe in enumerate(_recipes(request, dataset, profiles))]
+        rows = _builds_of(job, request, _recipes(request, targets, dataset, profiles))
         session.add(job)
         session.flush()
         session.add_all(rows)
         session.flush()
         transitions.created(session, job, rows)
-        online = pools.online(session)
         for row in rows:
             _answer(session, row, signature.format, online)
         session.flush()
@@ -114,6 +116,7 @@ def view(session: Session, row: Job) -> JobView:
         state=JobState(row.state),
         priority=Priority(row.priority),
         gates=Gates.model_validate(row.gates),
+        ladder=row.ladder,
         limits=Limits.model_validate(row.limits),
         builds=[builds.view(session, build) for build in _builds(session, row)],
         created=row.created,
@@ -145,7 +148,9 @@ def _profiles(request: JobRequest, signature: ModelSignature) -> list[Profile]:
     return [derived]
 
 
-def _recipes(request: JobRequest, dataset: Dataset | None, profiles: Sequence[Profile]) -> list[Recipe]:
+def _recipes(
+    request: JobRequest, targets: Sequence[Target], dataset: Dataset | None, profiles: Sequence[Profile]
+) -> list[Recipe]:
     common: dict[str, Any] = {
         "model": request.model,
         "dataset": dataset.sha256 if dataset else None,
@@ -154,8 +159,9 @@ def _recipes(request: JobRequest, dataset: Dataset | None, profiles: Sequence[Pr
         "seed": request.seed,
         "shapes": request.shapes,
         "profiles": tuple(profiles),
+        "metric": request.metric,
     }
-    return [Recipe(target=target, **common) for target in request.targets]
+    return [Recipe(target=target, **common) for target in targets]
 
 
 def _job(
@@ -177,6 +183,7 @@ def _job(
         state=transitions.initial_job_state(),
         priority=request.priority.value,
         gates=request.gates.model_dump(mode="json"),
+        ladder=request.ladder,
         limits=request.limits.model_dump(mode="json"),
         request_id=request_id,
         idempotency_key=key,
@@ -185,24 +192,12 @@ def _job(
     )
 
 
-def _build(job: Job, position: int, recipe: Recipe) -> Build:
-    return Build(
-        id=ids.new("build"),
-        job_id=job.id,
-        project_id=job.project_id,
-        position=position,
-        model_id=job.model_id,
-        recipe=recipe.model_dump(mode="json"),
-        state=BuildState.WAITING.value,
-        reason="",
-        rank=RANKS[Priority(job.priority)],
-        request_key=request_key(recipe),
-        attempt=0,
-        tries=0,
-        fence=0,
-        not_before=job.created,
-        created=job.created,
-    )
+def _builds_of(job: Job, request: JobRequest, recipes: Sequence[Recipe]) -> list[Build]:
+    rank = RANKS[Priority(job.priority)]
+    return [
+        ladder.new_build(job, number, recipe, request.gates_of(recipe.target).model_dump(mode="json"), rank=rank)
+        for number, recipe in enumerate(recipes)
+    ]
 
 
 def _answer(session: Session, build: Build, model_format: str, online: list[PoolState]) -> None:
@@ -226,4 +221,4 @@ def _row(session: Session, principal: Principal, job: str) -> Job:
 
 
 def _builds(session: Session, job: Job) -> list[Build]:
-    return list(session.scalars(select(Build).where(Build.job_id == job.id).order_by(Build.position)))
+    return list(session.scalars(select(Build).where(Build.job_id == job.id).order_by(Build.position, Build.rung)))

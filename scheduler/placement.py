@@ -20,6 +20,11 @@ class PoolState:
     pipeline: str
     free: int
 
+    @property
+    def known_by(self) -> frozenset[str]:
+        """What a target may require: the hardware's tags, and the pool's own name."""
+        return self.tags | {self.name}
+
     def capability(self, backend: str) -> Capability | None:
         """What the pool announces for this backend."""
         return next((found for found in self.capabilities if found.backend == backend), None)
@@ -57,9 +62,9 @@ def place(target: Target, model_format: str, pools: Sequence[PoolState]) -> Plac
     reading = [(pool, found) for pool, found in precise if model_format in found.formats]
     if not reading:
         return Placement((), f"no worker online reads {model_format} models for {target.backend}")
-    tagged = [pool for pool, _ in reading if pool.tags.issuperset(target.requires)]
+    tagged = [pool for pool, _ in reading if pool.known_by.issuperset(target.requires)]
     if not tagged:
-        missing = sorted(set(target.requires) - frozenset[str]().union(*(pool.tags for pool, _ in reading)))
+        missing = sorted(set(target.requires) - frozenset[str]().union(*(pool.known_by for pool, _ in reading)))
         what = f"the tag {missing[0]}" if len(missing) == 1 else f"the tags {_words(missing or list(target.requires))}"
         together = "" if missing else " together"
         return Placement((), f"no worker online that offers {target.backend}:{target.precision} has {what}{together}")

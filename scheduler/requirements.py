@@ -5,10 +5,11 @@ What nobody offers *yet* (a known toolchain, a hardware tag) is no error: such a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from enginehouse.capability import Capability
 from enginehouse.errors import (
@@ -24,7 +25,7 @@ from enginehouse.errors import (
 from enginehouse.quantization import FEWEST_SAMPLES, needs_dataset
 from enginehouse.shapes import Profile, Shapes, unbounded
 from enginehouse.signature import ModelSignature
-from enginehouse.targets import BACKENDS, Target
+from enginehouse.targets import AUTO, BACKENDS, Target
 from scheduler.cachekey import with_defaults
 
 
@@ -42,9 +43,9 @@ def check_target(target: Target, given: Given, announced: Sequence[Capability]) 
     """Raise the error that names what is wrong; ``announced`` is everything any worker ever offered."""
     offers = [found for found in announced if found.backend == target.backend]
     if not offers:
-        if target.backend in BACKENDS:
+        if target.backend in (*BACKENDS, AUTO):
             return
-        known = sorted({*BACKENDS, *(found.backend for found in announced)})
+        known = sorted({*BACKENDS, AUTO, *(found.backend for found in announced)})
         raise UnknownBackend(f"'{target.backend}' is not one of {', '.join(known)}", target=str(target))
     precise = [found for found in offers if target.precision in found.precisions]
     if not precise:
@@ -63,6 +64,17 @@ def check_target(target: Target, given: Given, announced: Sequence[Capability]) 
         _some(reading, lambda found, check=check: check(target, given, found))  # type: ignore[misc]
 
 
+def without_unknown(options: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that the schema has and takes."""
+    kept = {name: value for name, value in options.items() if name in schema.get("properties", {})}
+    refused = {str(error.absolute_path[0]) for error in _complaints(kept, schema) if error.absolute_path}
+    return {name: value for name, value in kept.items() if name not in refused}
+
+
+def _complaints(options: Mapping[str, Any], schema: Mapping[str, Any]) -> list[ValidationError]:
+    return sorted(Draft202012Validator(schema).iter_errors(options), key=str)
+
+
 def _some(offers: Sequence[Capability], check: Callable[[Capability], None]) -> None:
     """One of the offers must do: the first one's complaint is raised when all complain."""
     complaints: list[EnginehouseError] = []
@@ -78,7 +90,7 @@ def _some(offers: Sequence[Capability], check: Callable[[Capability], None]) -> 
 
 def _options(target: Target, given: Given, capability: Capability) -> None:
     del given
-    errors = sorted(Draft202012Validator(capability.options_schema).iter_errors(target.options), key=str)
+    errors = _complaints(target.options, capability.options_schema)
     if errors:
         place = ".".join(str(step) for step in errors[0].absolute_path)
         complaint = f"option {place}: {errors[0].message}" if place else errors[0].message

@@ -63,6 +63,19 @@ class Settings(BaseSettings):
     secret_key: SecretStr = Field(
         min_length=16, description="random text of 16 characters and more; signs the upload addresses of a local store"
     )
+    signing_key: SecretStr | None = Field(
+        default=None,
+        description="ed25519 key that the API signs provenance with: 64 hexadecimal digits, or PEM; the same for every "
+        "API process",
+    )
+    signing_key_file: Path | None = Field(
+        default=None,
+        description="file that holds the signing key instead; 'python -m scheduler.keys make FILE' writes one",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="the farm's address as others know it, which provenance names as the builder; empty: the key's id",
+    )
     admin_token: SecretStr | None = Field(
         default=None, description="token with every client scope that exists from the first start on"
     )
@@ -97,7 +110,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=3, ge=1, description="attempts that a build may lose before it fails")
     tick_s: float = Field(default=1.0, gt=0, description="seconds between the scheduler's rounds when nothing wakes it")
 
-    @field_validator("s3_endpoint", "s3_public_endpoint")
+    @field_validator("s3_endpoint", "s3_public_endpoint", "public_url")
     @classmethod
     def _plain_address(cls, value: str | None) -> str | None:
         if value is None:
@@ -117,6 +130,8 @@ class Settings(BaseSettings):
             raise ValueError("store must be file:///folder or s3://bucket/prefix")
         if self.scratch_dir is None:
             self.scratch_dir = data / "scratch"
+        if self.signing_key is not None and self.signing_key_file is not None:
+            raise ValueError("give signing_key or signing_key_file, not both")
         if self.lease_s <= self.heartbeat_s:
             raise ValueError("lease_s must be longer than heartbeat_s")
         return self

@@ -10,6 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enginehouse.errors import AttemptsExhausted, Conflict, Failure, Fault
+from enginehouse.ladder import described
+from enginehouse.request import Recipe
 from enginehouse.states import (
     ATTEMPT_MOVES,
     BUILD_MOVES,
@@ -22,7 +24,7 @@ from enginehouse.states import (
     Phase,
     job_state,
 )
-from scheduler import events
+from scheduler import events, ladder
 from scheduler.farm import wake_after
 from scheduler.registry.engine import now
 from scheduler.registry.tables import Artifact, Attempt, Build, Job, Worker
@@ -58,14 +60,38 @@ def _move(session: Session, build: Build, to: BuildState, reason: str = "") -> N
         data["origin"] = build.origin
     events.emit(session, f"build.{to}", build=build, **data)
     log.info("build.moved", build=build.id, job=build.job_id, came_from=came_from.value, to=to.value, reason=reason)
+    if to is BuildState.FAILED:
+        _go_on(session, build)
     _derive_job(session, build.job_id)
+
+
+def _go_on(session: Session, build: Build) -> None:
+    """The next rung of its ladder, in the transaction that ends this one: the job never looks ended in between."""
+    rung = ladder.go_on(session, build, Failure.model_validate(build.failure))
+    if rung is None:
+        return
+    session.add(rung)
+    session.flush()
+    target = described(Recipe.model_validate(rung.recipe).target)
+    said: dict[str, Any] = {"ladder_of": rung.ladder_of, "rung": rung.rung, "note": rung.note}
+    events.emit(session, "build.created", build=rung, state=rung.state, target=target, **said)
+    log.info("build.created", build=rung.id, job=rung.job_id, ladder_of=rung.ladder_of, rung=rung.rung)
+    explain(session, rung, "about to be dispatched")
+    wake_after(session)
 
 
 def _derive_job(session: Session, job_id: str) -> None:
     session.flush()
     job = session.get_one(Job, job_id)
-    states = [BuildState(state) for state in session.scalars(select(Build.state).where(Build.job_id == job_id))]
-    derived = job_state(states)
+    newest: dict[str, BuildState] = {}
+    replaced = []
+    query = select(Build.id, Build.ladder_of, Build.state).where(Build.job_id == job_id).order_by(Build.rung)
+    for build, ladder_of, state in session.execute(query):
+        began_with = ladder_of or build
+        if began_with in newest:
+            replaced.append(newest[began_with])
+        newest[began_with] = BuildState(state)
+    derived = job_state(newest.values(), replaced)
     if derived == job.state:
         return
     job.state = derived.value

@@ -42,7 +42,7 @@ def show(call: Call, artifact: str) -> ArtifactView:
     "GET",
     "/v1/artifacts/<artifact>/files/<path:path>",
     Scope.READ,
-    "A file of an artifact (manifest.json included), whole or in part",
+    "A file of an artifact (manifest.json and provenance.dsse.json included), whole or in part",
     also={206: "The range that was asked for", 302: "The store serves it at this address", 304: "Unchanged"},
     errors=(RangeNotSatisfiable,),
     produces=OCTETS,

@@ -161,6 +161,7 @@ class Job(Base):
     state: Mapped[str] = mapped_column(String(16))
     priority: Mapped[str] = mapped_column(String(8))
     gates: Mapped[dict[str, Any]]
+    ladder: Mapped[bool]
     limits: Mapped[dict[str, Any]]
     request_id: Mapped[str] = mapped_column(String(100))
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
@@ -173,20 +174,29 @@ class Build(Base):
     """One (model, target) of a job.
 
     ``request_key`` names what is asked for, before a pool is known; ``cache_key`` what is built, once it is.
-    ``fence`` grows with every claim. ``tries`` counts the attempts that were spent.
+    ``fence`` grows with every claim. ``tries`` counts the attempts that were spent. ``gates`` are those of its target.
+    A further rung of a ladder names the build that the ladder began with in ``ladder_of``; there is one of each number.
     """
 
     __tablename__ = "builds"
-    __table_args__ = (Index(None, "state", "rank", "id"), Index(None, "request_key", "state"))
+    __table_args__ = (
+        Index(None, "state", "rank", "id"),
+        Index(None, "request_key", "state"),
+        Index(None, "ladder_of", "rung", unique=True),
+    )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     position: Mapped[int]
+    ladder_of: Mapped[str | None] = mapped_column(Id)
+    rung: Mapped[int]
     model_id: Mapped[str] = mapped_column(Sha)
     recipe: Mapped[dict[str, Any]]
+    gates: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16))
     phase: Mapped[str | None] = mapped_column(String(16))
     reason: Mapped[str] = mapped_column(Text)
+    note: Mapped[str] = mapped_column(Text)
     origin: Mapped[str | None] = mapped_column(String(16))
     rank: Mapped[int]
     request_key: Mapped[str] = mapped_column(Sha)
@@ -249,7 +259,19 @@ class Artifact(Base):
     agrees: Mapped[bool]
     manifest: Mapped[dict[str, Any]]
     report: Mapped[dict[str, Any]]
+    envelope: Mapped[str | None] = mapped_column(Text)
+    """The signed provenance as it is downloaded; None for what was built before the farm signed."""
     created: Mapped[datetime]
+
+
+class SigningKey(Base):
+    """The public half of a key that the farm signs, or has signed, with. The private half is in no database."""
+
+    __tablename__ = "signing_keys"
+    id: Mapped[str] = mapped_column(Sha, primary_key=True)
+    pem: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime]
+    withdrawn: Mapped[datetime | None]
 
 
 class ToolchainCache(Base):
