@@ -22,7 +22,7 @@ PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3.14 python
 # Two makes in two terminals must not install into one environment at the same time.
 LOCK := $(shell command -v flock >/dev/null 2>&1 && mkdir -p .cache && echo 'flock .cache/venv.lock')
 
-.PHONY: help demo up test test-gpu lint format bench matrix published openapi options migrate migration clean
+.PHONY: help demo up test test-gpu lint format bench matrix published openapi schema options migrate migration clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -61,6 +61,9 @@ published: $(STAMPS)/test ## send every graph that the onnx package publishes th
 
 openapi: $(STAMPS)/base ## write the API's description anew
 	@$(PY) -m api.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+schema: $(STAMPS)/base ## write the report's JSON schema anew
+	@$(PY) -m enginehouse.report_schema > docs/report.schema.json.new && mv docs/report.schema.json.new docs/report.schema.json
 
 options: $(STAMPS)/test ## write docs/options.md anew
 	@$(PY) -m workers.backends.page > docs/options.md.new && mv docs/options.md.new docs/options.md

@@ -11,13 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.cached import cached
+from benchmarks.choice import choices
 from benchmarks.conversion import fleet, one
 from benchmarks.figures import Figure
 from benchmarks.transfer import gibibyte
+from benchmarks.vendor import vendor
 from enginehouse.client import Client
 from farm.embedded import EmbeddedFarm
 
-ALL = ("a", "b", "c", "d")
+ALL = ("a", "b", "c", "d", "e", "f")
 
 
 def conditions() -> dict[str, str]:
@@ -35,30 +37,34 @@ def conditions() -> dict[str, str]:
 
 
 def run(wanted: tuple[str, ...]) -> list[Figure]:
-    """Measure the wanted figures, each on a farm of its own."""
+    """Measure the wanted figures, those of the farm each on a farm of its own."""
     figures: list[Figure] = []
     for name in wanted:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            EmbeddedFarm(Path(folder) / "home", workers=2 if name == "b" else 1) as farm,
-            Client(farm.url, farm.token) as client,
-        ):
-            work = Path(folder) / "work"
-            work.mkdir()
-            if name == "a":
-                found = one(client, work)
-            elif name == "b":
-                found = fleet(client, work)
-            elif name == "c":
-                api = farm.processes["api"].pid
-                assert api is not None
-                found = gibibyte(client, work, api)
-            else:
-                found = cached(client)
+        with tempfile.TemporaryDirectory() as folder:
+            without = {"e": vendor, "f": choices}.get(name)
+            found = without(Path(folder)) if without else _on_a_farm(name, Path(folder))
         for figure in found:
             print(figure.line(), flush=True)
         figures += found
     return figures
+
+
+def _on_a_farm(name: str, folder: Path) -> list[Figure]:
+    with (
+        EmbeddedFarm(folder / "home", workers=2 if name == "b" else 1) as farm,
+        Client(farm.url, farm.token) as client,
+    ):
+        work = folder / "work"
+        work.mkdir()
+        if name == "a":
+            return one(client, work)
+        if name == "b":
+            return fleet(client, work)
+        if name == "c":
+            api = farm.processes["api"].pid
+            assert api is not None
+            return gibibyte(client, work, api)
+        return cached(client)
 
 
 def main() -> None:

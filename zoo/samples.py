@@ -28,7 +28,8 @@ def crops(height: int, width: int, mean: tuple[float, ...], std: tuple[float, ..
         top = random.integers(0, picture.shape[0] - height + 1)
         left = random.integers(0, picture.shape[1] - width + 1)
         piece = picture[top : top + height, left : left + width].astype(np.float32) / 255
-        found.append(((piece - np.float32(mean)) / np.float32(std)).transpose(2, 0, 1)[None])
+        scaled = (piece - np.array(mean, np.float32)) / np.array(std, np.float32)
+        found.append(scaled.transpose(2, 0, 1)[None])
     return np.stack(found).astype(np.float32)
 
 
