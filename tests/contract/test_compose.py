@@ -25,7 +25,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 WORKERS = [name for name in OURS if name.startswith("worker")]
 _SCHEMA_SHA256 = "d549057ebc2925f39f62799eab0db7b9e2c18b35b6c00595199116da3ed10e64"
-SECRETS = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY")
+SECRETS = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY|SIGNING_KEY")
 REQUIRED = re.compile(r"\$\{(\w+):\?[^}]+\}")
 SUBSTITUTED = re.compile(r"(?<!\$)\$(?:\{(\w+)|(\w+))")
 

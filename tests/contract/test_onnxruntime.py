@@ -420,3 +420,16 @@ def test_a_half_model_goes_every_way(tmp_path: Path) -> None:
     report, artifact = built(half, "int8", tmp_path / "int8", dataset=tmp_path / "samples.npz")
     assert agrees(report), report.verification
     assert TensorProto.INT8 in {tensor.data_type for tensor in onnx.load(artifact).graph.initializer if tensor.dims}
+
+
+@pytest.mark.parametrize(("level", "domains"), [("basic", ""), ("extended", "com.microsoft")])
+def test_the_manifest_says_what_a_runtime_must_be_able_to_read(
+    path: Path, level: str, domains: str, tmp_path: Path
+) -> None:
+    """What ``enginehouse.rules.reads_onnx`` looks at."""
+    result = run(order(path, "onnxruntime:fp32", tmp_path, options={"level": level}))
+    settings = result.manifest.settings
+    written = onnx.load(tmp_path / "bundle" / result.manifest.entry)
+    assert settings["ir_version"] == written.ir_version
+    assert settings["opset"] == next(one.version for one in written.opset_import if one.domain == "")
+    assert settings["domains"] == domains

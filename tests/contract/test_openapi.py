@@ -68,7 +68,7 @@ def test_every_reference_resolves_and_every_schema_is_used() -> None:
 def test_every_operation_is_whole() -> None:
     ids = [operation["operationId"] for _, _, operation in operations()]
     assert len(ids) == len(set(ids))
-    public = {"/healthz", "/readyz"}
+    public = {"/healthz", "/readyz", "/v1/keys"}
     for path, method, operation in operations():
         assert method in _METHODS
         assert operation["summary"]
@@ -119,6 +119,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
             database_url=f"sqlite:///{folder / 'registry.db'}",
             broker_url="redis://127.0.0.1:1/0",
             secret_key="a secret of the tests",
+            signing_key="5" * 64,
             admin_token=ADMIN,
             worker_token=WORKER,
             max_upload_bytes=1024**2,
@@ -152,8 +153,8 @@ _CHECKS = [
 ]
 
 
-# A stream of events does not end within a test, and health takes no input; other tests read those.
-_FUZZED = [(p, m) for p, m, _ in operations() if p not in {"/v1/events", "/healthz", "/readyz"}]
+# A stream of events does not end within a test, and health and keys take no input; other tests read those.
+_FUZZED = [(p, m) for p, m, _ in operations() if p not in {"/v1/events", "/healthz", "/readyz", "/v1/keys"}]
 
 
 @pytest.mark.parametrize(("path", "method"), _FUZZED)

@@ -37,7 +37,7 @@ def place(farm: EmbeddedFarm, tmp_path: Path) -> tuple[Path, dict[str, str]]:
 
 def run(script: list[str], place: tuple[Path, dict[str, str]]) -> str:
     folder, environment = place
-    done = subprocess.run(script, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(script, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from real import SAMPLED
 
 from enginehouse.client import Client
 from zoo.fetch import model_path
+from zoo.samples import SAMPLED
 
 PAGE = Path(__file__).parents[2] / "docs/real-models.md"
 WRITE = os.environ.get("ENGINEHOUSE_TEST_MATRIX") == "write"
@@ -48,7 +48,7 @@ def submit(client: Client, name: str) -> str:
     file = io.BytesIO()
     np.savez(file, **arrays)
     dataset = client.datasets.push(file.getvalue(), name=f"real-{name}")
-    targets = [one.target for one in client.models.targets(model.id).items]
+    targets = [one.target for one in client.models.targets(model.id).items if one.target != "auto"]
     shapes = {key: array.shape[1:] for key, array in arrays.items()}
     return client.jobs.submit(model=model.id, targets=targets, dataset=dataset.id, shapes=shapes, benchmark=False).id
 

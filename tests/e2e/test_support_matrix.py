@@ -23,7 +23,7 @@ from enginehouse.views import ModelView
 PAGE = Path(__file__).parents[2] / "docs/support-matrix.md"
 WRITE = os.environ.get("ENGINEHOUSE_TEST_MATRIX") == "write"
 BACKENDS = ("openvino", "onnxruntime", "litert")
-ABSENT = [f"tensorrt:{precision}" for precision in Precision if precision is not Precision.INT4]
+ABSENT = [f"tensorrt:{one}" for one in Precision if one not in (Precision.INT4, Precision.AUTO)]
 PROVEN = "verified"
 
 HEAD = f"""# What goes where
@@ -66,7 +66,7 @@ def matrix(farm, sources: Path) -> dict[str, dict[str, str]]:
         for name, file in SOURCES.items():
             model = client.models.push(sources / file)
             assert model.signature.format == name
-            targets = [one.target for one in client.models.targets(model.id).items]
+            targets = [one.target for one in client.models.targets(model.id).items if one.target != "auto"]
             jobs[name] = client.jobs.submit(
                 model=model.id, targets=targets, dataset=samples(client, model), benchmark=False
             )

@@ -34,10 +34,11 @@ from services.s3 import S3Bucket
 from unit.samples.made import picture
 
 from enginehouse import Client, errors
-from enginehouse.bundle import BundleFile, Manifest
+from enginehouse.bundle import BundleFile, Manifest, canonical_json
 from enginehouse.cli import run
 from enginehouse.errors import UnsupportedOperator
 from enginehouse.report import Report
+from enginehouse.request import Recipe
 from enginehouse.sources import BytesSource
 from enginehouse.states import BuildState, JobState, Phase
 from enginehouse.transfer import hashed, upload
@@ -46,7 +47,7 @@ from enginehouse.work import Complete, LogBatch, PhaseUpdate, PublishFile, Publi
 from scheduler import attempts, tokens
 from scheduler.farm import Farm
 from scheduler.registry.migrate import upgrade
-from scheduler.registry.tables import Base
+from scheduler.registry.tables import Base, Build
 
 MIB = 1024**2
 
@@ -157,6 +158,7 @@ def serving(folder: Path, redis_url: str, **store: str) -> Iterator[tuple[str, F
         "ENGINEHOUSE_DATABASE_URL": database,
         "ENGINEHOUSE_BROKER_URL": redis_url,
         "ENGINEHOUSE_SECRET_KEY": settings.secret_key.get_secret_value(),
+        "ENGINEHOUSE_SIGNING_KEY": "5" * 64,
         "ENGINEHOUSE_MAX_UPLOAD_BYTES": str(settings.max_upload_bytes),
         "ENGINEHOUSE_BIND": f"127.0.0.1:{port}",
         **{f"ENGINEHOUSE_{name.upper()}": value for name, value in store.items()},
@@ -306,6 +308,59 @@ def test_a_job_can_be_left_and_taken_up_again(live: Live, model: Path) -> None:
     live.run("job", "wait", job, status=7)
 
 
+def test_builds_are_compared_by_job_and_target_by_id_and_by_artifact(live: Live, model: Path) -> None:
+    live.worker()
+    job = live.json("submit", str(model), "-t", "openvino:fp32", "-t", "openvino:fp16", "-q")
+    whole, half = job["builds"]
+    found = live.json("compare", job["id"])
+    with live.client() as client:
+        assert client.builds.compare([whole["id"], half["id"]]).model_dump(mode="json") == found
+    assert live.json("compare", f"{job['id']}:openvino:fp32", half["artifact"][:12]) == found
+    assert [side["build"] for side in live.json("compare", half["id"], whole["id"])["builds"]] == [
+        half["id"],
+        whole["id"],
+    ]
+    table = live.run("compare", job["id"])[0]
+    assert re.search(r"A +build_\w+ +openvino:fp32", table)
+    assert re.search(r"target.precision +fp32 +fp16", table)
+    assert re.search(r"max_abs_error of y +0.5 +0.5 \(1x\)", table)
+    live.run("compare", whole["id"], status=2)
+    _, err = live.run("compare", f"{job['id']}:openvino:int8", half["id"], status=2)
+    assert f"openvino:fp16 ({half['id']})" in err
+    assert "request.not_found" in live.run("compare", "build_none", half["id"], status=4)[1]
+
+
+def test_a_build_that_has_no_report_yet_cannot_be_compared(live: Live, model: Path) -> None:
+    Farmhand(live.farm)
+    job = live.json("submit", str(model), "-t", "openvino:fp32", "-t", "openvino:fp16", "--no-wait", "-q")
+    _, err = live.run("compare", *(build["id"] for build in job["builds"]), status=3)
+    assert "Error request.no_report" in err
+    live.run("compare", job["id"], status=2)
+
+
+def test_the_request_of_a_bundle_is_submitted_again(live: Live, model: Path, tmp_path: Path) -> None:
+    live.worker()
+    options = ("--option", "threads=1", "--seed", "7", "--no-benchmark")
+    first = live.json("submit", str(model), "-t", "openvino:fp16@cpu", *options, "-q")
+    with live.farm.read() as session:
+        recipe = Recipe.model_validate(session.get_one(Build, first["builds"][0]["id"]).recipe)
+    request = tmp_path / "request.json"
+    request.write_bytes(canonical_json(recipe.model_dump(mode="json")))  # as a real bundle has it
+    again = live.json("submit", "--request", str(request), "--gate", "min_cosine=0.5", "-q")
+    assert again["builds"][0]["target"] == first["builds"][0]["target"]
+    assert again["builds"][0]["origin"] == "cache"
+    assert again["gates"]["min_cosine"] == 0.5
+    assert live.json("submit", str(model), "--request", str(request), "-q")["model"] == first["model"]
+    for more in (["-t", "openvino:fp32"], ["--seed", "8"], ["--benchmark"], ["--shape", "x=1,4"]):
+        assert "leave the option out" in live.run("submit", "--request", str(request), *more, status=2)[1]
+    model.write_bytes(model_bytes(3.0))
+    assert "is not the model of" in live.run("submit", str(model), "--request", str(request), "-q", status=2)[1]
+    request.write_text('{"model": 1}')
+    assert "cannot be read" in live.run("submit", "--request", str(request), status=2)[1]
+    assert "Name what to build" in live.run("submit", str(model), status=2)[1]
+    assert "Name the MODEL" in live.run("submit", "-t", "openvino:fp16", status=2)[1]
+
+
 def test_a_failed_build_says_why(live: Live, model: Path) -> None:
     def fail(hand: Farmhand, build: str) -> None:
         hand.fail(hand.claim(build), UnsupportedOperator("operator 'If' (node \x1b[31mx)", operator="If").failure())
@@ -352,6 +407,36 @@ def test_the_farm_names_external_data_that_a_client_without_onnx_could_not_find(
             client.models.push(model_bytes(external="w.bin"))
         with pytest.raises(errors.ExternalDataOutside):
             client.models.push(model_bytes(external="../../etc/passwd"))
+
+
+def test_a_downloaded_artifact_is_verified(live: Live, model: Path, tmp_path: Path) -> None:
+    live.worker()
+    job = live.json("submit", str(model), "-t", "openvino:fp16")
+    artifact, out, keys = job["builds"][0]["artifact"], tmp_path / "out", tmp_path / "keys"
+    live.run("artifact", "get", artifact, "--out", str(out))
+    keys.write_text(live.run("artifact", "keys", token="")[0])
+    offline = ["--url", "http://127.0.0.1:1", "artifact", "verify", str(out), "--key", str(keys)]
+    said, _ = live.run(*offline)
+    assert [line.split(":")[0] for line in said.splitlines()[:-1]] == [
+        "ok      signature",
+        "ok      statement",
+        "ok      manifest",
+        "ok      file model.xml",
+        "ok      nothing else",
+    ]
+    found = live.json("artifact", "verify", str(out / "manifest.json"))
+    assert (found["ok"], found["artifact"], found["folder"]) == (True, artifact, str(out))
+    assert found["key"] == live.json("artifact", "keys")["items"][0]["id"]
+    (out / "model.xml").write_bytes(b"another engine")
+    said, _ = live.run(*offline, status=1)
+    assert "not ok  file model.xml" in said
+    assert "provenance.file_changed" in said
+    assert "is NOT what the farm signed" in said
+    (tmp_path / "none").write_text("nothing")
+    _, told = live.run("artifact", "verify", str(out), "--key", str(tmp_path / "none"), status=2)
+    assert "no public key" in told
+    live.run("artifact", "verify", str(tmp_path / "nowhere"), "--key", str(keys), status=9)
+    live.run("--url", "http://127.0.0.1:1", "artifact", "verify", str(out), status=6)
 
 
 def test_datasets(live: Live, model: Path, tmp_path: Path) -> None:
@@ -604,3 +689,44 @@ def test_where_the_store_is_s3_the_bytes_go_there_and_the_token_does_not(
     elsewhere = [request for request in ours if str(request.url).startswith(s3.endpoint)]
     assert sorted(request.method for request in elsewhere) == ["GET", "PUT", "PUT"]
     assert not [request for request in elsewhere if ADMIN in str(request.headers) + str(request.url)]
+
+
+def test_a_host_is_told_which_artifact_to_run(live: Live, model: Path, tmp_path: Path) -> None:
+    pushed = live.json("model", "push", str(model))
+    out, _ = live.run("fingerprint", "--runtime", "openvino=2026.4.1")
+    host = json.loads(out)
+    assert host["runtimes"]["openvino"] == "2026.4.1"
+    assert "cpu" in host["hardware"]["tags"]
+    file = tmp_path / "host.json"
+    file.write_text(out)
+    asking = ("resolve", pushed["id"][:12], "--fingerprint", str(file), "--backend", "openvino")
+    out, _ = live.run(*asking, status=4)
+    assert out.startswith("None: resolve.not_built: ")
+
+    live.worker()
+    with live.client() as client:
+        wait_until(lambda: bool(client.workers.list().items), 30, "a worker")
+        out, _ = live.run(*asking, "--precision", "fp16", "--enqueue")
+        (job,) = client.jobs.list().items
+        assert f"job {job.id} builds openvino:fp16" in out
+        ended = client.jobs.wait(job.id, 60)
+    artifact = ended.builds[0].artifact
+    assert artifact is not None
+
+    out, err = live.run(*asking, "--gate", "max_abs_error=1", "--goal", "size")
+    rows = out.splitlines()
+    assert rows[0].split()[:3] == ["artifact", "target", "p50"]
+    assert rows[1].split()[:2] == [artifact[:12], "openvino:fp16"]
+    assert f"enginehouse artifact get {artifact}" in out
+    assert err == ""
+    _, err = live.run(*asking, "--gate", "max_abs_error=0.1", status=4)
+    assert f"passed over {artifact[:12]} openvino:fp16: resolve.bound_missed" in err
+    answer = live.json(*asking)
+    assert answer["best"]["artifact"] == artifact
+    with live.client() as client:
+        assert client.resolve(pushed["id"], backends=["openvino"]).model == pushed["id"], "for this host"
+
+    file.write_text('{"hardware": {}}')
+    assert "hardware.hardware_class" in live.run(*asking, status=3)[1]
+    live.run(*asking[:2], "--fingerprint", str(tmp_path / "missing"), status=9)
+    assert "NAME=VERSION" in live.run("fingerprint", "--runtime", "openvino", status=2)[1]

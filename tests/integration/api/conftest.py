@@ -84,6 +84,7 @@ def serve(tmp_path: Path, redis_server: RedisServer) -> Iterator[Callable[..., S
                 "ENGINEHOUSE_DATABASE_URL": url,
                 "ENGINEHOUSE_BROKER_URL": redis_server.url,
                 "ENGINEHOUSE_SECRET_KEY": "a secret of the tests",
+                "ENGINEHOUSE_SIGNING_KEY": "5" * 64,
                 "ENGINEHOUSE_MAX_UPLOAD_BYTES": str(2048 * MIB),
                 "ENGINEHOUSE_BIND": f"127.0.0.1:{port}",
                 **variables,

@@ -31,6 +31,7 @@ def make_settings(database_url: str, folder: Path, **more: Any) -> Settings:
         "database_url": database_url,
         "broker_url": NO_BROKER,
         "secret_key": "a secret of the tests",
+        "signing_key": "5" * 64,
         "admin_token": ADMIN,
         "worker_token": WORKER,
         "max_upload_bytes": 64 * MIB,

@@ -37,7 +37,7 @@ def test_given_the_whole_map_i_expect_every_address_to_be_a_declared_route(app: 
     served = {(rule.rule, method) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD"}}
     assert served == declared
     assert all(isinstance(route.scope, Scope) for route in all_routes())
-    assert {route.rule for route in all_routes() if route.scope is Scope.PUBLIC} == {"/healthz", "/readyz"}
+    assert {route.rule for route in all_routes() if route.scope is Scope.PUBLIC} == {"/healthz", "/readyz", "/v1/keys"}
     assert {route.rule for route in all_routes() if route.scope is Scope.SIGNED} == {
         "/v1/uploads/<upload>/parts/<int:number>"
     }

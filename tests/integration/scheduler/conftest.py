@@ -20,7 +20,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     return Settings(
-        data_dir=tmp_path, database_url=database_url, secret_key="k" * 32, broker_url="redis://127.0.0.1:1/0"
+        data_dir=tmp_path,
+        database_url=database_url,
+        secret_key="k" * 32,
+        signing_key="5" * 64,
+        broker_url="redis://127.0.0.1:1/0",
     )
 
 

@@ -89,7 +89,9 @@ class Farmhand:
         held = [Held(build=claim.build, fence=claim.fence) for claim in claims]
         return workers.heartbeat(self.farm, Heartbeat(worker=self.signed_on.worker, boot_id=self.boot, held=held))
 
-    def bundle(self, claim: Claim, content: bytes = b"an engine", *, agrees: bool = True) -> Complete:
+    def bundle(
+        self, claim: Claim, content: bytes = b"an engine", *, agrees: bool = True, error: float = 0.5
+    ) -> Complete:
         digest = hashlib.sha256(content).hexdigest()
         wanted = PublishFile(sha256=digest, size=len(content), parts=[digest])
         (slot,) = attempts.publish(self.farm, claim.build, PublishRequest(fence=claim.fence, files=[wanted])).slots
@@ -109,7 +111,9 @@ class Farmhand:
             hardware_class="cpu-test-2c",
             files=[file],
         )
-        output = OutputVerification(name="y", dtype="float32", shape=[1], max_abs_error=0.5, cosine=0.9, agrees=agrees)
+        output = OutputVerification(
+            name="y", dtype="float32", shape=[1], max_abs_error=error, cosine=0.9, agrees=agrees
+        )
         verification = Verification(
             reference="r", inputs="seeded", samples=1, shapes={}, tolerance={}, outputs=[output], agrees=agrees
         )
@@ -118,8 +122,8 @@ class Farmhand:
         )
         return Complete(fence=claim.fence, uploads=sent, manifest=manifest, report=report)
 
-    def complete(self, claim: Claim, content: bytes = b"an engine", *, agrees: bool = True) -> BuildView:
-        return attempts.complete(self.farm, claim.build, self.bundle(claim, content, agrees=agrees))
+    def complete(self, claim: Claim, content: bytes = b"an engine", **report) -> BuildView:
+        return attempts.complete(self.farm, claim.build, self.bundle(claim, content, **report))
 
     def fail(self, claim: Claim, failure: Failure | None = None, **how) -> BuildView:
         said = failure if failure or how else BuildCrashed("died by SIGSEGV").failure()

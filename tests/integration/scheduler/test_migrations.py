@@ -6,10 +6,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
+from sqlalchemy.orm import Session
 
 from scheduler.registry.engine import connect
 from scheduler.registry.migrate import config, downgrade, upgrade
-from scheduler.registry.tables import Base
+from scheduler.registry.tables import Base, Build, Job
 
 
 def test_there_is_one_head():
@@ -37,6 +38,32 @@ def test_each_revision_goes_down_by_itself(database_url):
         downgrade(database_url, below)
     for revision in reversed(revisions):
         upgrade(database_url, revision)
+
+
+def test_builds_that_are_there_begin_ladders_of_one_rung_under_their_jobs_gates(database_url):
+    upgrade(database_url, "0002")
+    engine = connect(database_url)
+    moment = "2026-11-21 00:00:00+00:00"
+    sha, gates = "0" * 64, '{"min_cosine": 0.9}'
+    with engine.begin() as connection:
+        for statement in (
+            f"INSERT INTO projects VALUES ('p', 'p', '{moment}')",
+            "INSERT INTO jobs (id, project_id, name, model_id, state, priority, gates, limits, request_id, "
+            f"request_digest, created) VALUES ('j', 'p', '', '{sha}', 'waiting', 'low', '{gates}', '{{}}', '', "
+            f"'{sha}', '{moment}')",
+            "INSERT INTO builds (id, job_id, project_id, position, model_id, recipe, state, reason, rank, request_key, "
+            f"attempt, tries, fence, not_before, created) VALUES ('b', 'j', 'p', 0, '{sha}', '{{}}', 'waiting', '', 0, "
+            f"'{sha}', 0, 0, 0, '{moment}', '{moment}')",
+        ):
+            connection.exec_driver_sql(statement)
+    upgrade(database_url)
+    with Session(engine) as session:
+        row = session.get_one(Build, "b")
+        assert (row.gates, row.rung, row.ladder_of, row.note) == ({"min_cosine": 0.9}, 0, None, "")
+        assert not session.get_one(Job, "j").ladder
+    downgrade(database_url, "0002")
+    upgrade(database_url)
+    engine.dispose()
 
 
 def test_the_tables_match_the_schema(database_url):

@@ -15,7 +15,7 @@ import pytest
 from farmhand import Farmhand, let_leases_end, me, push, skip_backoff, submit, tick
 from sqlalchemy import func, select
 
-from enginehouse.errors import AttemptStale, Conflict, ConversionFailed
+from enginehouse.errors import AttemptStale, Conflict, ConversionFailed, PrecisionNotKept
 from enginehouse.states import ENDED, JOB_ENDED, AttemptState, BuildState, JobState, job_state
 from enginehouse.work import Claim
 from scheduler import jobs, tokens
@@ -49,7 +49,7 @@ class Walk:
         self.random = random.Random(seed)
         url = f"sqlite:///{folder / 'db'}"
         upgrade(url)
-        self.farm = Farm(Settings(data_dir=folder, database_url=url, secret_key="k" * 32))
+        self.farm = Farm(Settings(data_dir=folder, database_url=url, secret_key="k" * 32, signing_key="5" * 64))
         self.farm.broker.send = lambda *_, **__: False
         tokens.bootstrap(self.farm)
         self.model = push(self.farm, MODEL)
@@ -72,7 +72,8 @@ class Walk:
 
     def submit(self):
         targets = ["openvino:fp32", "openvino:fp16"][: self.random.randint(1, 2)]
-        self.jobs.append(submit(self.farm, self.model, *targets, seed=self.random.randrange(3)).id)
+        ladder = self.random.random() < 0.5
+        self.jobs.append(submit(self.farm, self.model, *targets, seed=self.random.randrange(3), ladder=ladder).id)
 
     def round(self):
         tick(self.farm)
@@ -94,17 +95,22 @@ class Walk:
         """Some claim, perhaps a stale one, is answered."""
         if not self.claims:
             return
-        how = self.random.choice(["complete", "complete", "crash", "refuse", "release", "cancelled"])
+        how = self.random.choice(["complete", "complete", "crash", "refuse", "degrade", "release", "cancelled"])
         hand, claim = self.random.choice(self.claims[-6:])
         before = self._build(claim.build)
         current = before.fence == claim.fence and before.state in {BuildState.RUNNING, BuildState.CANCELLING}
         try:
             if how == "complete":
-                hand.complete(claim, hashlib.sha256(claim.recipe.model_dump_json().encode()).digest())
+                content = hashlib.sha256(claim.recipe.model_dump_json().encode()).digest()
+                hand.complete(
+                    claim, content, agrees=str(claim.recipe.target) == "openvino:fp32" or bool(claim.recipe.seed)
+                )
             elif how == "crash":
                 hand.fail(claim)
             elif how == "refuse":
                 hand.fail(claim, ConversionFailed("no").failure())
+            elif how == "degrade":
+                hand.fail(claim, PrecisionNotKept("no").failure())
             else:
                 hand.fail(claim, released=how == "release", cancelled=how == "cancelled")
         except (AttemptStale, Conflict):
@@ -159,8 +165,16 @@ class Walk:
                 assert build.joined_to is None or build.state == BuildState.WAITING
                 assert 0 <= build.tries <= self.farm.settings.max_attempts
             for job in session.scalars(select(Job)):
-                states = session.scalars(select(Build.state).where(Build.job_id == job.id))
-                assert job.state == job_state([BuildState(state) for state in states])
+                rows = session.scalars(select(Build).where(Build.job_id == job.id).order_by(Build.rung)).all()
+                ladders = [
+                    [row, *(one for one in rows if one.ladder_of == row.id)] for row in rows if row.ladder_of is None
+                ]
+                for first, *further in ladders:
+                    assert [rung.rung for rung in further] == list(range(1, len(further) + 1))
+                    assert not further or job.ladder
+                    assert all(rung.state == BuildState.FAILED for rung in [first, *further][:-1])
+                replaced = [BuildState(rung.state) for ladder in ladders for rung in ladder[:-1]]
+                assert job.state == job_state([BuildState(ladder[-1].state) for ladder in ladders], replaced)
 
     def calm(self):
         hand = self._boot("calm")
@@ -188,7 +202,8 @@ class Walk:
                 assert build.state in ENDED
                 won = (Attempt.build_id == build.id) & (Attempt.state == AttemptState.SUCCEEDED.value)
                 assert (session.scalar(select(func.count()).select_from(Attempt).where(won)) or 0) <= 1
-            keys = session.execute(select(Artifact.cache_key, func.count()).group_by(Artifact.cache_key)).all()
+            proven = select(Artifact.cache_key, func.count()).where(Artifact.agrees.is_(True))
+            keys = session.execute(proven.group_by(Artifact.cache_key)).all()
             assert all(count == 1 for _, count in keys), "the same thing was built twice"
 
 

@@ -16,6 +16,22 @@ def test_gates() -> None:
     assert Gates(**parsing.gates(["max_bytes=1e6", "min_cosine=-0.5"], NAMES)).max_bytes == 1_000_000
 
 
+def test_gates_of_one_target_and_of_one_metric() -> None:
+    given = ["min_cosine=0.9", "openvino:int8.min_speedup=1.2", "tensorrt:fp16@h200.a.max_p50_ms=3"]
+    assert parsing.all_gates(given, NAMES) == {
+        "gates": {"min_cosine": 0.9},
+        "target_gates": {"openvino:int8": {"min_speedup": 1.2}, "tensorrt:fp16@h200.a": {"max_p50_ms": 3}},
+    }
+    assert parsing.gates(["max_metric_loss=top1:0.01", "max_metric_loss=f:1:0.5"], NAMES) == {
+        "max_metric_loss": {"top1": 0.01, "f:1": 0.5}
+    }
+    for twice in (["max_metric_loss=a:1", "max_metric_loss=a:2"], ["max_metric_loss=a:1", "max_metric_loss=1"]):
+        with pytest.raises(click.BadParameter, match="twice"):
+            parsing.gates(twice, NAMES)
+    with pytest.raises(click.BadParameter, match="NAME=VALUE"):
+        parsing.all_gates(["openvino:int8.speed=1"], NAMES)
+
+
 @pytest.mark.parametrize("text", ["min_speedup", "speedup=1", "min_speedup=fast", "=1", "min_speedup="])
 def test_what_is_no_gate(text: str) -> None:
     with pytest.raises(click.BadParameter):

@@ -29,6 +29,22 @@ def job() -> JobView:
     return JobView.model_validate(base)
 
 
+def test_a_ladders_next_rung_gets_a_line_of_its_own() -> None:
+    states = progress.BuildStates(job())
+    said = {"state": "waiting", "target": "openvino:fp32", "note": "in the place of openvino:fp16", "rung": 1}
+    created = Event.model_validate(
+        {"id": 2, "time": NOW, "kind": "build.created", "job": "job_1", "build": "build_2", "data": said}
+    )
+    assert states.update(created) == "build_2"
+    assert states.line("build_2") == "openvino:fp32: waiting (in the place of openvino:fp16)"
+    assert states.update(created) is None
+
+
+def test_rungs_stand_under_what_they_take_the_place_of() -> None:
+    mixed = build(rung=1, target={"backend": "openvino", "precision": "int8", "options": {"mixed": True}})
+    assert result_row(mixed, None)[0] == "> openvino:int8 mixed"
+
+
 def event(kind: str, **data: object) -> Event:
     return Event.model_validate({"id": 1, "time": NOW, "kind": kind, "job": "job_1", "build": "build_1", "data": data})
 

@@ -19,11 +19,13 @@ def test_the_home_and_its_files_are_for_the_owner_alone(tmp_path: Path) -> None:
     home = Home(tmp_path / "deep" / "home")
     home.acquire()
     home.secrets()
+    home.signing_key()
     home.publish("http://127.0.0.1:1", "token")
     assert mode(home.path) == 0o700
-    assert [mode(home.path / name) for name in ("secrets.json", "farm.json", "lock")] == [0o600] * 3
+    private = ["farm.json", "lock", "secrets.json", "signing-key"]
+    assert [mode(home.path / name) for name in private] == [0o600] * 4
     assert mode(home.folder("store")) == 0o700
-    assert sorted(path.name for path in home.path.iterdir()) == ["farm.json", "lock", "secrets.json", "store"]
+    assert sorted(path.name for path in home.path.iterdir()) == [*private, "store"]
     home.release()
 
 
@@ -40,6 +42,7 @@ def test_secrets_are_made_once_and_differ_between_homes(tmp_path: Path) -> None:
     for home in (one, other):
         home.acquire()
     assert one.secrets() == one.secrets()
+    assert one.signing_key().read_text() == one.signing_key().read_text() != other.signing_key().read_text()
     ours, theirs = vars(one.secrets()), vars(other.secrets())
     assert not set(ours.values()) & set(theirs.values())
     assert all(len(value) >= 32 for value in ours.values())

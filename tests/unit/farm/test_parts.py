@@ -18,6 +18,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parts:
     monkeypatch.setenv("ENGINEHOUSE_TOKEN", "of another farm")
     monkeypatch.setenv("ENGINEHOUSE_DATABASE_URL", "postgresql://of-another-farm")
     monkeypatch.setenv("ENGINEHOUSE_S3_SECRET_KEY", "of another farm")
+    monkeypatch.setenv("ENGINEHOUSE_SIGNING_KEY", "of another farm")
     return Parts(Home(tmp_path), SECRETS, Redis(6390, SECRETS.redis_password), port=8470, extra={"ENGINEHOUSE_X": "1"})
 
 
@@ -45,6 +46,14 @@ def test_a_worker_is_told_nothing_of_the_registry_and_the_store(parts: Parts) ->
     assert environment["ENGINEHOUSE_TOKEN"] == SECRETS.worker_token
     assert SECRETS.secret_key not in environment.values()
     assert SECRETS.admin_token not in environment.values()
+
+
+def test_the_api_alone_is_told_where_the_signing_key_is(parts: Parts, tmp_path: Path) -> None:
+    told = {
+        part.name: {key: value for key, value in part.environment.items() if "SIGNING" in key} for part in every(parts)
+    }
+    file = str(tmp_path / "signing-key")
+    assert told == {"redis": {}, "api": {"ENGINEHOUSE_SIGNING_KEY_FILE": file}, "scheduler": {}, "worker-1": {}}
 
 
 def test_redis_is_told_nothing_at_all(parts: Parts) -> None:

@@ -55,7 +55,29 @@ def test_what_is_there_already_is_not_fetched_again(small_farm: Any, connection:
     download_artifact(connection, artifact, tmp_path)
     before = len(small_farm.seen)
     download_artifact(connection, artifact, tmp_path)
-    assert [call[1] for call in small_farm.seen[before:]] == [f"/v1/artifacts/{artifact}/files/manifest.json"]
+    assert [call[1].rpartition("/")[2] for call in small_farm.seen[before:]] == [
+        "manifest.json",
+        "provenance.dsse.json",
+    ]
+
+
+def test_the_signed_provenance_comes_down_beside_the_manifest(
+    small_farm: Any, connection: Connection, tmp_path: Path
+) -> None:
+    artifact = small_farm.serve_bundle(
+        manifest({"a": b"a"}).canonical(), {"a": b"a", "provenance.dsse.json": b'{"payload": ""}'}
+    )
+    download_artifact(connection, artifact, tmp_path)
+    assert (tmp_path / "provenance.dsse.json").read_bytes() == b'{"payload": ""}'
+
+
+def test_an_artifact_from_before_signing_has_none_and_an_old_one_is_taken_away(
+    small_farm: Any, connection: Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "provenance.dsse.json").write_bytes(b"of another download")
+    download_artifact(connection, serve(small_farm), tmp_path)
+    assert not (tmp_path / "provenance.dsse.json").exists()
+    assert (tmp_path / "manifest.json").exists()
 
 
 def test_a_broken_download_goes_on_with_a_range(small_farm: Any, connection: Connection, tmp_path: Path) -> None:

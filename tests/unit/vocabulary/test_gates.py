@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
-from enginehouse.gates import Gates, missed
-from enginehouse.report import Benchmark, OutputVerification, Report, Timing, Verification
+from enginehouse.gates import Gates, judge, missed
+from enginehouse.report import Benchmark, OutputVerification, Report, TaskMetric, Throughput, Timing, Verification
+from enginehouse.request import JobRequest
 
 
 def _timing(name: str, p50: float) -> Timing:
     same = {"p50_ms": p50, "p90_ms": p50 * 2, "p99_ms": p50 * 3, "mean_ms": p50, "min_ms": p50}
-    return Timing(name=name, count=10, load_ms=1, first_ms=1, **same)
+    return Timing(name=name, count=10, load_ms=1, first_ms=1, memory_mb=50 * p50, **same)
 
 
-def _report(*, error: float = 0.01, cosine: float = 0.999, p50: float = 2.0, size: int = 100) -> Report:
+def _output(name: str, **fields) -> OutputVerification:
+    return OutputVerification(**{"name": name, "dtype": "float32", "shape": [1], "agrees": True, **fields})
+
+
+def _metric(name: str, source: float, artifact: float) -> TaskMetric:
+    loss = source - artifact
+    return TaskMetric(name=name, source=source, artifact=artifact, loss=loss, relative_loss=loss / source, samples=100)
+
+
+def _report(
+    *, error: float = 0.01, cosine: float = 0.999, p50: float = 2.0, size: int = 100, low: float | None = 1.5, **fields
+) -> Report:
     outputs = [
-        OutputVerification(name="a", dtype="float32", shape=[1], max_abs_error=error / 2, cosine=1.0, agrees=True),
-        OutputVerification(name="b", dtype="float32", shape=[1], max_abs_error=error, cosine=cosine, agrees=True),
-        OutputVerification(name="c", dtype="int64", shape=[1], equal_share=1.0, agrees=True),
+        _output("a", max_abs_error=error / 2, max_rel_error=0.1, cosine=1.0, sqnr_db=60.0),
+        _output("b", max_abs_error=error, max_rel_error=0.2, cosine=cosine, sqnr_db=30.0, top1_agreement=0.75),
+        _output("c", dtype="int64", equal_share=1.0),
     ]
     verification = Verification(
         reference="r", inputs="seeded", samples=1, shapes={}, tolerance={}, outputs=outputs, agrees=True
     )
+    sides = [("artifact", 1, 1, 400.0), ("artifact", 2, 4, 150.0), ("baseline", 2, 4, 900.0)]
     benchmark = Benchmark(
         artifact=_timing("artifact", p50),
-        baseline=_timing("baseline", 4.0),
+        baseline=_timing("onnxruntime fp32", 4.0),
         speedup=4.0 / p50,
+        speedup_low=low,
+        speedup_high=None if low is None else 2.5,
+        throughput=[
+            Throughput(side=side, streams=streams, threads=2, batch=batch, count=9, per_s=per_s)
+            for side, streams, batch, per_s in sides
+        ],
         warmup=1,
         shapes={},
         threads=1,
@@ -35,34 +55,148 @@ def _report(*, error: float = 0.01, cosine: float = 0.999, p50: float = 2.0, siz
         load_after=0,
         disturbed=False,
     )
-    return Report(model="m", target="t", size=size, verification=verification, benchmark=benchmark)
+    given = {"model": "m", "target": "t", "size": size, "verification": verification, "benchmark": benchmark}
+    metrics = [_metric("top1", 0.8, 0.75), _metric("f1", 0.5, 0.48)]
+    return Report(**{**given, "metrics": metrics, **fields})
 
 
-@pytest.mark.parametrize(
-    ("gates", "names"),
-    [
-        ({}, []),
-        ({"max_abs_error": 0.01}, []),
-        ({"max_abs_error": 0.009}, ["max_abs_error"]),
-        ({"min_cosine": 0.999}, []),
-        ({"min_cosine": 0.9999}, ["min_cosine"]),
-        ({"min_speedup": 2.0}, []),
-        ({"min_speedup": 2.1}, ["min_speedup"]),
-        ({"max_p50_ms": 2.0, "max_p90_ms": 3.9}, ["max_p90_ms"]),
-        ({"max_bytes": 99}, ["max_bytes"]),
-        ({"max_bytes": 100}, []),
-    ],
-)
-def test_each_gate_at_its_bound(gates, names):
-    assert [bound.gate for bound in missed(Gates(**gates), _report())] == names
+MEASURED = {
+    "max_abs_error": 0.01,
+    "max_rel_error": 0.2,
+    "min_cosine": 0.999,
+    "min_sqnr_db": 30.0,
+    "min_top1_agreement": 0.75,
+    "max_metric_loss": 0.05,
+    "max_relative_metric_loss": 0.0625,
+    "min_speedup": 1.5,
+    "max_p50_ms": 2.0,
+    "max_p90_ms": 4.0,
+    "max_p99_ms": 6.0,
+    "min_throughput": 600.0,
+    "max_memory_mb": 100.0,
+    "max_bytes": 100,
+}
+
+
+def test_every_gate_is_tried_below():
+    assert set(MEASURED) == set(Gates.model_fields)
+
+
+@pytest.mark.parametrize("gate", MEASURED)
+def test_each_gate_just_above_and_just_below_the_measured_value(gate):
+    step = 1 if gate == "max_bytes" else 1e-9
+    easier, harder = (-step, step) if gate.startswith("min_") else (step, -step)
+    assert missed(Gates(**{gate: MEASURED[gate] + easier}), _report()) == []
+    (found,) = missed(Gates(**{gate: MEASURED[gate] + harder}), _report())
+    assert (found.gate, found.measured) == (gate, pytest.approx(MEASURED[gate]))
+
+
+@pytest.mark.parametrize("gate", ["max_abs_error", "min_cosine", "min_speedup", "max_p50_ms", "max_bytes"])
+def test_a_gate_at_the_measured_value_is_met(gate):
+    assert missed(Gates(**{gate: MEASURED[gate]}), _report()) == []
+
+
+def test_a_missed_gate_says_of_what_and_over_which_baseline():
+    (error,) = missed(Gates(max_abs_error=0.001), _report())
+    assert str(error) == "max_abs_error 0.001, measured 0.01 (b)"
+    (hair,) = missed(Gates(max_abs_error=0.0099999999), _report())
+    assert str(hair) == "max_abs_error 0.0099999999, measured 0.01 (b)"
+    (speedup,) = missed(Gates(min_speedup=1.9), _report())
+    assert "measured 1.5" in str(speedup)
+    assert "confidence interval of 2" in speedup.of
+    assert "over onnxruntime fp32" in speedup.of
+
+
+def test_a_report_without_an_interval_is_judged_by_its_speedup():
+    assert missed(Gates(min_speedup=2.0), _report(low=None)) == []
+    assert [bound.measured for bound in missed(Gates(min_speedup=2.1), _report(low=None))] == [2.0]
+
+
+def test_a_bound_for_a_named_metric_looks_at_that_one_only():
+    assert missed(Gates(max_metric_loss={"f1": 0.03}), _report()) == []
+    (lost,) = missed(Gates(max_metric_loss={"f1": 0.03, "top1": 0.03}), _report())
+    assert (lost.of, lost.measured) == ("top1", pytest.approx(0.05))
+    (unknown,) = missed(Gates(max_metric_loss={"recall": 0.5}), _report())
+    assert str(unknown) == "max_metric_loss 0.5, not measured (recall)"
 
 
 def test_what_was_not_measured_is_missed():
     bare = Report(model="m", target="t", size=1)
-    found = missed(Gates(min_speedup=1.0, max_abs_error=1.0, max_bytes=5), bare)
-    assert [(bound.gate, bound.measured) for bound in found] == [("max_abs_error", None), ("min_speedup", None)]
+    found = missed(Gates(**{**MEASURED, "max_bytes": 5}), bare)
+    assert [bound.gate for bound in found] == [gate for gate in MEASURED if gate != "max_bytes"]
+    assert {bound.measured for bound in found} == {None}
     assert "not measured" in str(found[0])
 
 
-def test_a_measured_nan_is_missed():
-    assert missed(Gates(max_abs_error=1.0), _report(error=float("nan")))
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_measured_nan_is_missed_wherever_it_stands(place):
+    report = _report()
+    assert report.verification is not None
+    report.verification.outputs[place].max_abs_error = float("nan")
+    assert [bound.gate for bound in missed(Gates(max_abs_error=1.0), report)] == ["max_abs_error"]
+
+
+@pytest.mark.parametrize(
+    "gates", [{"max_abs_error": float("inf")}, {"min_cosine": 1.1}, {"max_metric_loss": {"a": -1}}]
+)
+def test_bounds_that_bound_nothing_are_refused(gates):
+    with pytest.raises(ValidationError):
+        Gates(**gates)
+
+
+def _disagreeing(**fields) -> Report:
+    output = _output("y", agrees=False, **fields)
+    fine = _output("z", max_abs_error=0.0, cosine=1.0)
+    verification = Verification(
+        reference="r", inputs="seeded", samples=1, shapes={}, tolerance={}, outputs=[output, fine], agrees=False
+    )
+    return Report(model="m", target="t", size=1, verification=verification)
+
+
+def _code(gates: Gates, report: Report) -> str | None:
+    failure = judge(gates, report)
+    return failure.code if failure else None
+
+
+def test_outside_the_tolerance_is_refused_unless_a_bound_says_what_it_may_be():
+    far = _disagreeing(max_abs_error=0.5, cosine=0.9)
+    assert _code(Gates(), far) == "build.outputs_disagree"
+    assert _code(Gates(max_bytes=5), far) == "build.outputs_disagree"
+    assert _code(Gates(max_abs_error=0.5), far) is None
+    assert _code(Gates(max_abs_error=0.49), far) == "build.gate_missed"
+
+
+def test_a_bound_excuses_no_output_that_it_does_not_measure():
+    integers = _disagreeing(dtype="int64", equal_share=0.1)
+    assert _code(Gates(max_abs_error=0.5), integers) == "build.outputs_disagree"
+    assert _code(Gates(min_top1_agreement=0.5), _disagreeing(max_abs_error=0.5)) == "build.outputs_disagree"
+
+
+def test_no_bound_allows_nan():
+    broken = _disagreeing(max_abs_error=0.0, nonfinite=3)
+    assert _code(Gates(max_abs_error=0.5), broken) == "build.outputs_disagree"
+
+
+def test_a_metric_speaks_of_all_outputs():
+    report = _disagreeing(max_abs_error=9.0).model_copy(update={"metrics": [_metric("top1", 0.8, 0.79)]})
+    assert _code(Gates(max_metric_loss=0.02), report) is None
+    assert _code(Gates(max_metric_loss=0.001), report) == "build.gate_missed"
+
+
+def _request(**fields) -> JobRequest:
+    return JobRequest(model="0" * 64, targets=["openvino:int8@cpu+avx2", "onnxruntime:fp16"], **fields)
+
+
+def test_a_targets_own_gates_take_the_place_of_those_for_all():
+    request = _request(
+        gates=Gates(min_cosine=0.99, max_bytes=9), target_gates={"openvino:int8@avx2+cpu": Gates(min_cosine=0.9)}
+    )
+    first, second = request.targets
+    assert request.gates_of(first) == Gates(min_cosine=0.9, max_bytes=9)
+    assert request.gates_of(second) == Gates(min_cosine=0.99, max_bytes=9)
+
+
+@pytest.mark.parametrize("name", ["openvino:int8", "onnxruntime:fp32", "nonsense", "openvino:int9"])
+def test_gates_of_what_is_no_target_of_the_job_are_refused(name):
+    with pytest.raises(ValidationError, match="target_gates"):
+        _request(target_gates={name: Gates(min_cosine=0.9)})

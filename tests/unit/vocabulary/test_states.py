@@ -69,3 +69,19 @@ def test_every_mix_of_build_states_has_a_job_state_and_ends_when_all_end():
 def test_a_job_without_builds_is_a_mistake():
     with pytest.raises(ValueError, match="at least one"):
         job_state([])
+
+
+@pytest.mark.parametrize(
+    ("builds", "replaced", "expected"),
+    [
+        ([W], [F], JobState.RUNNING),
+        ([D, S], [F], JobState.RUNNING),
+        ([S], [F, F], JobState.SUCCEEDED),
+        ([F], [F], JobState.FAILED),
+        ([X], [F], JobState.CANCELLED),
+        ([C], [F], JobState.CANCELLING),
+        ([S, F], [F], JobState.FAILED),
+    ],
+)
+def test_a_rung_that_was_replaced_does_not_decide_but_shows_that_the_job_is_under_way(builds, replaced, expected):
+    assert job_state(builds, replaced) is expected

@@ -54,3 +54,15 @@ def test_a_request_takes_both_forms_and_says_what_is_wrong():
     assert request.targets[0] == request.targets[1]
     with pytest.raises(ValidationError, match="fp99"):
         JobRequest.model_validate({"model": "a" * 64, "targets": ["openvino:fp99"]})
+
+
+def test_auto_needs_no_precision_and_is_answered_by_what_was_chosen() -> None:
+    target = parse_target("auto@amx_int8")
+    assert (target.backend, str(target.precision), target.requires, str(target)) == (
+        "auto", "auto", ("amx_int8",), "auto@amx_int8",
+    )  # fmt: skip
+    chosen = parse_target("openvino:int8")
+    assert target.met_by(chosen)
+    assert not target.met_by(parse_target("auto"))
+    assert chosen.met_by(chosen)
+    assert not chosen.met_by(parse_target("openvino:fp16"))

@@ -23,6 +23,7 @@ from sandbox import members
 from workers.child.entry import main
 from workers.child.parent import start, warm_up
 from workers.child.watch import Outcome, Stop, Watch
+from workers.cores import alone, core_files
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,7 +31,10 @@ ROOT = Path(__file__).resolve().parents[3]
 class Run:
     """A child under watch in a thread."""
 
-    def __init__(self, target: Any, *arguments: Any, method: Any = "fork", time_s: float = 60, memory_mb: int = 4096):
+    def __init__(
+        self, target: Any, *arguments: Any, method: Any = "fork", time_s: float = 60, memory_mb: int = 4096,
+        cores: tuple[Path, ...] = (),
+    ):  # fmt: skip
         self.lines: list[str] = []
         self.phases: list[Phase] = []
         self.child = start(method, target, *arguments, memory_mb)
@@ -42,6 +46,7 @@ class Run:
             grace_s=0.3,
             entered=self.phases.append,
             line=self.lines.append,
+            cores=cores,
         )
         self.outcome: Outcome | None = None
         self.thread = threading.Thread(target=self._run)
@@ -80,13 +85,22 @@ def _secrets() -> Any:
 @pytest.mark.parametrize("method", ["fork", "exec"])
 @pytest.mark.parametrize("target", ["openvino:fp16", "onnxruntime:fp32"])
 def test_a_build_succeeds(target: str, method: str, tmp_path: Path) -> None:
+    cores = core_files(folder=tmp_path)
     told = order(write(convolution(), tmp_path / "model"), target, tmp_path)
-    run = Run(main, told.model_dump_json(), method=method)
+    told = told.model_copy(update={"memory": True, "cores": cores})
+    run = Run(main, told.model_dump_json(), method=method, cores=cores)
     outcome = run.end()
     assert outcome.failure is None, (outcome.failure, run.lines)
+    assert outcome.waited_s == 0  # nobody stands still for its own timing
     assert outcome.built is not None
     assert outcome.built.report.verification is not None
     assert outcome.built.report.verification.agrees
+    benchmark = outcome.built.report.benchmark
+    assert benchmark is not None
+    assert benchmark.conditions is not None
+    assert benchmark.conditions.alone
+    assert benchmark.artifact.memory_mb is not None
+    assert benchmark.baseline.memory_mb is not None
     assert run.phases[0] is Phase.IMPORT
     assert run.phases[-1] is Phase.PACKAGE
     assert any(line.startswith("p50 ") for line in run.lines)
@@ -162,11 +176,33 @@ def test_time_runs_out(tmp_path: Path) -> None:
     assert time.monotonic() - began >= 0.5
 
 
+def test_time_does_not_run_out_while_another_build_is_timed(tmp_path: Path) -> None:
+    cores = core_files([0], tmp_path)
+    with alone(cores, 0):
+        run = Run(misbehaving.hang, str(tmp_path), time_s=0.5, cores=cores)
+        run.thread.join(2)
+        assert run.outcome is None  # it stands still, and its time does too
+    failure = run.end().failure
+    assert failure is not None
+    assert failure.code == "build.time_exceeded"
+    assert run.outcome is not None
+    assert run.outcome.waited_s > 1
+
+
+def test_what_stands_still_is_stopped_all_the_same(tmp_path: Path) -> None:
+    cores = core_files([0], tmp_path)
+    run = Run(misbehaving.hang, str(tmp_path), cores=cores)
+    run.until_said("hanging")
+    with alone(cores, 0):
+        run.watch.stop_for(Stop.CANCEL)
+        assert run.end().stopped is Stop.CANCEL
+
+
 def test_memory_runs_out(tmp_path: Path) -> None:
     failure = Run(misbehaving.eat, str(tmp_path), memory_mb=400).end().failure
     assert failure is not None
     assert failure.code == "build.memory_exceeded"
-    assert failure.where["used_mb"] > failure.where["limit_mb"] == 400
+    assert failure.where["used_mb"] >= failure.where["limit_mb"] == 400
 
 
 @pytest.mark.parametrize("how", [misbehaving.eat_at_once, misbehaving.bad_alloc])

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import threading
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +12,6 @@ from hypothesis.extra import numpy as hnp
 
 from enginehouse.targets import Precision
 from workers.pipeline.compare import Comparison, tolerance
-from workers.pipeline.machine import Cores, CpuTime, cpu_time, others_share
-from workers.pipeline.measure import disturbances
 
 FP32, FP16 = tolerance(Precision.FP32), tolerance(Precision.FP16)
 RAMP = np.linspace(-1, 1, 1000, dtype=np.float32)
@@ -39,7 +33,7 @@ def test_equal_outputs_agree(array: np.ndarray) -> None:
 
 @pytest.mark.parametrize(
     ("relative", "fp32", "fp16"),
-    [(1e-6, True, True), (5e-4, True, True), (5e-3, False, True), (2e-2, False, True), (8e-2, False, False)],
+    [(1e-6, True, True), (5e-4, True, True), (5e-3, False, True), (8e-2, False, True), (3e-1, False, False)],
 )
 def test_how_far_is_too_far(relative: float, fp32: bool, fp16: bool) -> None:
     moved = RAMP.copy()
@@ -100,86 +94,3 @@ def test_a_small_output_is_held_to_its_own_scale() -> None:
     other = np.roll(true, 11)
     assert not compared(other, true).verdict(FP16).agrees
     assert compared(true * np.float32(1.001), true).verdict(FP16).agrees
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs", "others", "says"),
-    [
-        ([1.0] * 20, [2.0] * 20, 0.05, []),
-        ([1.0] * 20, [2.0] * 20, 0.30, ["other processes took 30% of the cores"]),
-        ([1.0] * 10 + [1.3] * 10, [2.0] * 20, 0, ["the artifact's halves are 30% apart"]),
-        ([1.0] * 20, [2.0] * 10 + [1.0] * 10, 0, ["the baseline's halves are 100% apart"]),
-    ],
-)
-def test_what_disturbs_a_benchmark(mine: list[float], theirs: list[float], others: float, says: list[str]) -> None:
-    assert disturbances(mine, theirs, others) == says
-
-
-def test_others_share() -> None:
-    before, after = CpuTime(100, 10, 0), CpuTime(104, 12, 2)
-    assert others_share(before, after, cores=2) == 0.5
-    assert others_share(before, CpuTime(102, 12, 2), cores=2) == 0
-    begin = cpu_time(sorted(os.sched_getaffinity(0)))
-    sum(range(2_000_000))
-    end = cpu_time(sorted(os.sched_getaffinity(0)))
-    assert end.own_s >= begin.own_s
-    assert end.all_s >= begin.all_s
-
-
-def test_a_benchmark_has_the_cores_alone(tmp_path: Path) -> None:
-    lock = tmp_path / "cores.lock"
-    lock.touch()
-    order: list[str] = []
-
-    def other() -> None:
-        with Cores(lock):  # another build that works
-            order.append("other works")
-            time.sleep(0.3)
-            order.append("other ends")
-
-    with Cores(lock) as mine:
-        thread = threading.Thread(target=other)
-        thread.start()
-        while not order:
-            time.sleep(0.01)
-        with mine.alone(0.05) as alone:
-            assert not alone  # in vain: it is told, and marked in the report
-        with mine.alone(5) as alone:
-            assert alone
-            order.append("timed alone")
-            late = threading.Thread(target=other)
-            late.start()
-            time.sleep(0.2)
-            assert order[-1] == "timed alone"
-        late.join(5)
-        thread.join(5)
-    assert order == ["other works", "other ends", "timed alone", "other works", "other ends"]
-
-
-def test_two_benchmarks_wait_for_each_other_and_not_for_ever(tmp_path: Path) -> None:
-    lock = tmp_path / "cores.lock"
-    lock.touch()
-    inside: list[int] = []
-    most: list[int] = []
-
-    def build(number: int) -> None:
-        with Cores(lock) as cores:
-            time.sleep(0.05)
-            with cores.alone(10) as alone:
-                assert alone
-                inside.append(number)
-                most.append(len(inside))
-                time.sleep(0.1)
-                inside.remove(number)
-
-    threads = [threading.Thread(target=build, args=(n,)) for n in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert most == [1, 1, 1]
-
-
-def test_one_slot_needs_no_lock() -> None:
-    with Cores(None) as cores, cores.alone(0) as alone:
-        assert alone

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from enginehouse.capability import Gpu
+from enginehouse.host.memory import memory_mb
+from enginehouse.host.names import gpu_tags, hardware_class, model_tag, tags
 from workers.probe import probe
 from workers.probe.cpu import Cpu, cpu_quota, isa_tags, parse_cpuinfo, physical_cores
-from workers.probe.memory import memory_mb
-from workers.probe.node import hardware_class, tags
-from workers.probe.nvidia import gpu_tags, model_tag, nvidia_gpus
+from workers.probe.nvidia import nvidia_gpus
 
 XEON = """processor\t: 0
 vendor_id\t: GenuineIntel

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from enginehouse.errors import CompileFailed
 from enginehouse.shapes import ShapeRange
 from enginehouse.targets import Precision
+from enginehouse.versions import engine_loads
 from workers.backends import get
 from workers.backends.tensorrt import record
 from workers.backends.tensorrt.options import TensorRtOptions
@@ -19,7 +20,6 @@ from workers.backends.tensorrt.plan import Flag, plan_of
 from workers.backends.tensorrt.record import Record
 from workers.backends.tensorrt.sparsity import sparse_layers
 from workers.backends.tensorrt.timing_cache import label
-from workers.backends.tensorrt.versions import runs_on
 
 
 def flags(precision: Precision = Precision.FP32, **options: Any) -> set[str]:
@@ -130,7 +130,7 @@ def test_an_engine_is_refused_by_name_before_tensorrt_sees_it(level: str, capabi
     ],
 )  # fmt: skip
 def test_versions_that_load_each_others_engines(built: str, runtime: str, compatible: bool, runs: bool) -> None:
-    assert runs_on(built, runtime, version_compatible=compatible) is runs
+    assert engine_loads(built, runtime, version_compatible=compatible) is runs
     one = made(tensorrt=built, version_compatible=compatible)
     if runs:
         one.refuse_unless_runs("NVIDIA H200", "9.0", runtime)

@@ -1,0 +1,74 @@
+"""``auto`` in a submission: where it goes, and which gates its choice must meet."""
+
+from __future__ import annotations
+
+from enginehouse.capability import Capability
+from enginehouse.gates import Gates
+from enginehouse.request import JobRequest
+from enginehouse.targets import Precision, parse_target
+from scheduler.choosing import targets_of
+from scheduler.placement import PoolState, place
+
+AUTO = Capability(
+    backend="auto", toolchain={}, precisions=[Precision.AUTO], formats=["onnx"], options_schema={"type": "object"}
+)
+
+
+def pool(name: str, *tags: str, formats: tuple[str, ...] = ("onnx",)) -> PoolState:
+    return PoolState(
+        name=name,
+        hardware_class=name,
+        tags=frozenset(tags),
+        capabilities=(AUTO.model_copy(update={"formats": list(formats)}),),
+        pipeline="1",
+        free=1,
+    )
+
+
+POOLS = [pool("small-1a", "cpu"), pool("large-2b", "cpu", "amx_int8"), pool("keras-3c", "cpu", formats=("keras",))]
+
+
+def targets(*wanted: str, **more: object) -> list[str]:
+    request = JobRequest(model="0" * 64, targets=list(wanted), **more)
+    return [str(one) for one in targets_of(request, "onnx", POOLS)]
+
+
+def test_without_a_tag_it_goes_to_every_pool_that_reads_the_model() -> None:
+    assert targets("auto", "openvino:fp32") == ["auto@large-2b", "auto@small-1a", "openvino:fp32"]
+
+
+def test_a_tag_leaves_the_pool_to_the_dispatcher() -> None:
+    assert targets("auto@amx_int8") == ["auto@amx_int8"]
+    assert targets("auto@cpu") == ["auto@cpu"]
+
+
+def test_with_one_pool_or_none_it_stays_one_build() -> None:
+    request = JobRequest(model="0" * 64, targets=["auto"])
+    assert [str(one) for one in targets_of(request, "onnx", POOLS[:1])] == ["auto"]
+    assert [str(one) for one in targets_of(request, "onnx", [])] == ["auto"]
+
+
+def test_a_pools_own_name_is_a_tag() -> None:
+    placement = place(parse_target("auto@large-2b"), "onnx", POOLS)
+    assert [one.name for one in placement.pools] == ["large-2b"]
+
+
+def test_the_gates_about_the_model_are_part_of_what_is_asked_for() -> None:
+    gates = Gates(min_cosine=0.99, min_speedup=2, max_bytes=1000)
+    request = JobRequest(model="0" * 64, targets=["auto@cpu", "openvino:int8"], gates=gates)
+    chosen, other = targets_of(request, "onnx", POOLS)
+    assert chosen.options == {"gates": {"min_cosine": 0.99, "max_bytes": 1000}}
+    assert other.options == {}
+
+
+def test_its_own_gates_take_the_place_of_the_jobs() -> None:
+    own = parse_target("auto@cpu").model_copy(update={"options": {"gates": {"min_cosine": 0.9}}})
+    request = JobRequest(model="0" * 64, targets=[own], gates=Gates(min_cosine=0.99))
+    assert targets_of(request, "onnx", POOLS) == [own]
+
+
+def test_gates_for_auto_hold_in_every_pool_it_goes_to() -> None:
+    request = JobRequest(model="0" * 64, targets=["auto"], target_gates={"auto": Gates(min_cosine=0.9)})
+    found = targets_of(request, "onnx", POOLS)
+    assert [one.options for one in found] == [{"gates": {"min_cosine": 0.9}}] * 2
+    assert [request.gates_of(one).min_cosine for one in found] == [0.9, 0.9]
