@@ -6,6 +6,7 @@ The rule and its reasons: docs/verification.md.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -198,7 +199,8 @@ class Comparison:
         if not self.signal.count:
             return found
         # One rounding of each number is nobody's fault; a sum of squares is compared, so it is squared.
-        rounded = max(bound.rounding * self.signal.size, _NOTHING) ** 2
+        rounding = max(bound.rounding * self.signal.size, _NOTHING)
+        rounded = min(rounding * rounding, sys.float_info.max)  # noise beyond the range of numbers is above it
         if self.sqnr_db < bound.sqnr_db and self.squared / self.signal.count > rounded:
             found.append(f"SQNR {self.sqnr_db:.1f} dB < {bound.sqnr_db:g}")
         if self.sample_db < bound.sample_db and self.worst > rounded:

@@ -43,12 +43,13 @@ class Moments:
         What all values have in common tells nothing: between outputs near 100 that differ by 1, an error of 1 is as
         large as the signal. Of a constant, or of a single number, nothing else is known.
         """
-        return max(self.variation / max(self.count, 1), (OFFSET_SHARE * self.size) ** 2)
+        offset = OFFSET_SHARE * self.size
+        return max(self.variation / max(self.count, 1), offset * offset)
 
     @property
     def size(self) -> float:
         """Root mean square of the values themselves."""
-        return math.sqrt(self.variation / max(self.count, 1) + self.mean**2)
+        return math.sqrt(self.variation / max(self.count, 1) + self.mean * self.mean)
 
     @property
     def span(self) -> float:
@@ -62,7 +63,9 @@ class Moments:
 
 
 def decibels(signal: float, noise: float) -> float:
-    """Ratio of two powers in decibels, from -200 to 200."""
+    """Ratio of two powers in decibels, from -200 to 200. Noise beyond the range of numbers is as bad as can be."""
+    if not math.isfinite(noise):
+        return -EQUAL_DB
     if noise <= 0.0:
         return EQUAL_DB
     if signal <= 0.0:

@@ -94,3 +94,11 @@ def test_a_small_output_is_held_to_its_own_scale() -> None:
     other = np.roll(true, 11)
     assert not compared(other, true).verdict(FP16).agrees
     assert compared(true * np.float32(1.001), true).verdict(FP16).agrees
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+def test_numbers_whose_squares_no_double_holds_are_judged_too() -> None:
+    huge = np.array([1e300, -3e299, 2e298])
+    assert compared(huge.copy(), huge).verdict(FP16).agrees
+    assert not compared(-huge, huge).verdict(FP16).agrees
+    assert not compared(np.full(3, np.inf), huge).verdict(FP16).agrees
