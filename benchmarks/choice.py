@@ -22,9 +22,9 @@ from enginehouse.request import Recipe
 from enginehouse.targets import AUTO, Precision, Target
 from scheduler.inspection import inspect_model
 from workers.exploration.candidates import ANCHOR, candidates
+from workers.exploration.entrants import Entrant, entrants, raced
 from workers.exploration.explore import explore
 from workers.exploration.options import AutoOptions
-from workers.exploration.settings import Entrant, entrants, raced
 from workers.exploration.trial import Trial, try_out
 from workers.pipeline.order import Order
 from workers.probe import Found, probe

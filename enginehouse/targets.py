@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from enginehouse.errors import TargetError, UnknownPrecision
 
@@ -47,6 +47,12 @@ class Target(BaseModel):
     requires: tuple[Annotated[str, Field(pattern=_TAG.pattern)], ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _auto_goes_with_auto(self) -> Self:
+        if (self.backend == AUTO) != (self.precision is Precision.AUTO):
+            raise ValueError(f"'{AUTO}' stands alone: it is both the backend and the precision")
+        return self
+
     def met_by(self, made: Target) -> bool:
         """Whether an artifact of that target answers this one: its own, or for ``auto`` what was chosen."""
         return made == self or (self.backend == AUTO and made.backend != AUTO)
@@ -69,7 +75,7 @@ def parse_target(text: str) -> Target:
     try:
         return Target(backend=backend, precision=Precision(precision), requires=tags)
     except ValueError:
-        known = ", ".join(Precision)
+        known = ", ".join(one for one in Precision if one is not Precision.AUTO)
         raise UnknownPrecision(
             f"'{precision}' in '{text}' is not one of {known}", target=text, precision=precision
         ) from None

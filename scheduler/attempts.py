@@ -115,7 +115,7 @@ def complete(farm: Farm, build: str, request: Complete) -> BuildView:
         if _completed(session, row, request):
             return builds.view(session, row)
         _held(session, build, request.fence)
-        _check_manifest(session, row, request.manifest)
+        _check_manifest(row, request.manifest)
     for upload in uploads.of_attempt(farm, _owner(build, request.fence), request.uploads):
         uploads.seal(farm, upload)
     with farm.write() as session:
@@ -241,10 +241,9 @@ def _ended_by(session: Session, row: Build, fence: int) -> bool:
     return attempt is not None and attempt.ended is not None
 
 
-def _check_manifest(session: Session, row: Build, manifest: Manifest) -> None:
+def _check_manifest(row: Build, manifest: Manifest) -> None:
     """A worker may only answer what was asked."""
     recipe = Recipe.model_validate(row.recipe)
-    del session
     if manifest.model != row.model_id or not recipe.target.met_by(manifest.target):
         raise RequestError("the manifest is of another model or target", field="manifest")
     paths = [file.path for file in manifest.files]

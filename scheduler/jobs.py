@@ -19,7 +19,7 @@ from enginehouse.states import JobState, Origin, Priority
 from enginehouse.targets import Target
 from enginehouse.views import JobView, Page
 from scheduler import builds, cache, datasets, ids, ladder, models, pools, transitions
-from scheduler.choosing import targets_of
+from scheduler.auto import targets_of
 from scheduler.farm import Farm
 from scheduler.paging import page
 from scheduler.placement import PoolState, place

@@ -20,14 +20,14 @@ from workers.pipeline.lossy import ranked
 BACKENDS = ["openvino", "onnxruntime", "litert"]
 
 
-def outlier() -> Any:
-    """Three convolutions; what 'bad' reads has one channel 2000 times as large as the others, and hardly uses it.
+def outlier(loud: float = 2000) -> Any:
+    """Three convolutions; what 'bad' reads has one channel ``loud`` times as large as the others, and hardly uses it.
 
     One scale for all of it leaves the others no bits.
     """
     first, second = weights(16, 16, 1, 1, seed=1, scale=0.4), weights(16, 16, 1, 1, seed=2, scale=0.4)
-    first[5] *= 2000
-    second[:, 5] /= 20000
+    first[5] *= loud
+    second[:, 5] /= 10 * loud
     return model(
         [
             helper.make_node("Conv", ["x", "a"], ["h"], name="good"),
@@ -42,10 +42,10 @@ def outlier() -> Any:
     )
 
 
-def built(backend: str, tmp_path: Path, **options: Any) -> Report:
+def built(backend: str, tmp_path: Path, loud: float = 2000, **options: Any) -> Report:
     samples = np.random.default_rng(5).standard_normal((8, 1, 16, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "samples.npz", x=samples)
-    path = write(outlier(), tmp_path / "in")
+    path = write(outlier(loud), tmp_path / "in")
     told = order(
         path, f"{backend}:int8", tmp_path / "work", dataset_path=tmp_path / "samples.npz", benchmark=False,
         options=options,
@@ -63,6 +63,18 @@ def test_the_bad_layer_is_named_and_mixed_mends_it(backend: str, tmp_path: Path)
     assert worst.drop > 10
     assert "bad" in report.kept_float
     assert any(note.startswith("mixed:") and "bad" in note for note in report.notes)
+
+
+def test_mixed_keeps_layers_of_what_agrees_too(tmp_path: Path):
+    reports = []
+    for mixed in (False, True):
+        (tmp_path / str(mixed)).mkdir()
+        reports.append(built("onnxruntime", tmp_path / str(mixed), loud=50, mixed=mixed))
+    plain, better = (report.verification.outputs[0].sqnr_db for report in reports)  # type: ignore[union-attr]
+    assert all(report.verification.agrees for report in reports)  # type: ignore[union-attr]
+    assert reports[0].kept_float == []
+    assert "bad" in reports[1].kept_float
+    assert better > plain  # type: ignore[operator]
 
 
 def test_without_mixed_it_is_named_and_left(tmp_path: Path):

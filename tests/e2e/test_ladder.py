@@ -8,14 +8,17 @@ from enginehouse.states import BuildState, JobState, Origin
 from enginehouse.targets import parse_target
 from zoo.fetch import model_path
 
+SEED = 1002
+"""Its noise leaves 20 dB in eight bits, so that the first build agrees anywhere; some seeds leave less than 10."""
 INT8 = parse_target("openvino:int8").model_copy(update={"options": {"calibration": "generated"}})
 
 
-def test_an_int8_that_misses_its_gate_by_a_hair_gives_way_to_a_rung_that_passes(client: Client, seed: int):
+def test_an_int8_that_misses_its_gate_by_a_hair_gives_way_to_a_rung_that_passes(client: Client):
     model = client.models.push(model_path("ppocr-cls")).id
-    asked = {"model": model, "targets": [INT8], "seed": seed, "benchmark": False}
+    asked = {"model": model, "targets": [INT8], "seed": SEED, "benchmark": False}
     first = client.jobs.wait(client.jobs.submit(**asked), timeout=240).builds[0]
-    assert first.artifact, first.failure
+    assert first.state is BuildState.SUCCEEDED, first.failure
+    assert first.artifact
     report = client.artifacts.get(first.artifact).report
     assert report.verification is not None
     error = max(output.max_abs_error or 0.0 for output in report.verification.outputs)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from enginehouse.errors import BuildError, ConversionFailed
 from enginehouse.exploration import AS_FAST, Candidate, Exploration, Goal, Stage, best, error, ranked, speed
 from enginehouse.formats import Format
-from enginehouse.gates import Gates, judge
+from enginehouse.gates import NAMED, Gates, judge
 from enginehouse.states import Phase
 from enginehouse.targets import Target
 from workers.exploration.candidates import ANCHOR, candidates, hopeless
+from workers.exploration.entrants import Entrant, entrants, raced
 from workers.exploration.options import AutoOptions
-from workers.exploration.settings import Entrant, entrants, raced
 from workers.exploration.trial import SAMPLES, Trial, try_out
 from workers.pipeline.order import Order
 from workers.pipeline.run import Result, run
@@ -48,7 +48,8 @@ def explore(order: Order, tell: Callable[[Phase], None] = lambda _: None) -> Res
     gates = options.gates or Gates()
     tell(Phase.EXPLORE)
     wanted, passed_over = candidates(options, Format(order.signature.format), order.backends, order.dataset is not None)
-    trials, untried = _trials(order, wanted, watch, gates)
+    by_few = gates.model_copy(update=dict.fromkeys(NAMED))  # metrics are for the full build
+    trials, untried = _trials(order, wanted, watch, by_few)
     rows = [*(one.candidate for one in trials), *untried, *passed_over]
     right = [one for one in trials if one.manifest is not None]
     if not right:

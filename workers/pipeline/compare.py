@@ -208,7 +208,10 @@ class Comparison:
         most = max(bound.max_error * self.signal.span, bound.rounding * self.signal.largest, _NOTHING)
         if bound.max_error and self.max_abs > most:
             found.append(f"largest error {self.max_abs:.3g} > {most:.3g}")
-        if self.ranking.probable and self.ranking.decided < bound.decided:
+        # Noise within the bound moves two scores past each other that are closer than twice its amplitude: among few
+        # rows one such would outweigh the share.
+        amplitude = math.sqrt(self.signal.power) * 10 ** (-bound.sqnr_db / 20)
+        if self.ranking.probable and self.ranking.lost > (1 - bound.decided) * self.ranking.margins + 2 * amplitude:
             found.append(f"decided classes alike {self.ranking.decided:.4f} < {bound.decided:g}")
         return found
 

@@ -36,7 +36,7 @@ def mended(order: Order, backend: Backend, cases: Cases, made: Made) -> Made:
     """
     asked = made.piece.options
     rounds = list(LAYERS) if getattr(asked, "mixed", False) else []
-    while not made.verification.agrees or len(rounds) == len(LAYERS):
+    while (order.layers and not made.verification.agrees) or len(rounds) == len(LAYERS):
         found = find_lossy(made.piece, backend, made.saved, cases.fed[cases.worst], cases.feeds[cases.worst])
         made.lossy = [*made.lossy, *(row for row in found.rows if row.node not in {one.node for one in made.lossy})]
         if not rounds:

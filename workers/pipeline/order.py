@@ -30,8 +30,10 @@ class Order(BaseModel):
     throughput: bool = Field(default=True, description="whether a benchmark also runs inferences side by side")
     memory: bool = Field(default=False, description="whether a benchmark measures memory, in a process per side")
     backends: tuple[str, ...] = Field(default=(), description="what the worker announced: 'auto' chooses of it")
-    most_samples: int | None = Field(default=None, description="samples of the dataset to verify on; default: all")
-    layers: bool = Field(default=True, description="whether the executed layers are listed and timed")
+    most_samples: int | None = Field(
+        default=None, description="samples of the dataset to look at; default: each stage's own"
+    )
+    layers: bool = Field(default=True, description="whether layers are looked into: the executed, and the lossy ones")
     made_onnx: Path | None = Field(default=None, description="folder for the ONNX made of the source, kept for others")
 
     @property

@@ -24,13 +24,16 @@ _TOP = 5
 
 @dataclass
 class Ranking:
-    """Rows whose best class is the same. ``decided``: of the source's margins, the share where it is."""
+    """Rows whose best class is the same.
+
+    ``margins``: by how much the source's best class is ahead, summed up; ``lost``: of those, where another one won.
+    """
 
     rows: int = 0
     first: int = 0
     within: int = 0
     margins: float = 0.0
-    kept: float = 0.0
+    lost: float = 0.0
     form: bool = True
     probable: bool = True
     classes: int = 0
@@ -57,7 +60,7 @@ class Ranking:
         # The source's best is within the artifact's first five when fewer than five classes score higher there.
         self.within += int(np.count_nonzero((scores > scores[row, best][:, None]).sum(axis=1) < _TOP))
         self.margins += float(margin.sum())
-        self.kept += float(margin[same].sum())
+        self.lost += float(margin[~same].sum())
 
     def give_up(self) -> None:
         """This output scores no classes, or not with numbers."""
@@ -81,4 +84,4 @@ class Ranking:
     @property
     def decided(self) -> float:
         """The same share, each row weighted by how far ahead its best class is; 1 where none is ahead."""
-        return self.kept / self.margins if self.margins > 0 else 1.0
+        return 1.0 - self.lost / self.margins if self.margins > 0 else 1.0

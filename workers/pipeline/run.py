@@ -117,7 +117,8 @@ def run(order: Order, tell: Tell = lambda _: None, explored: Exploration | None 
                     script = write_script(order, backend, made.piece)
                 piece, saved, artifact, verification = made.piece, made.saved, made.side, made.verification
                 lossy = made.lossy
-                metrics = measure_task(order, artifact, reference, samples.fed)
+                if order.most_samples is None:  # of a few samples a metric says nothing
+                    metrics = measure_task(order, artifact, reference, samples.fed)
         if recipe.benchmark:
             with clock.phase(Phase.BENCHMARK):
                 benchmark = measure(order, artifact, reference, cases, threads, options)

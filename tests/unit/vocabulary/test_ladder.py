@@ -37,7 +37,7 @@ def test_after_the_mixed_rung_come_the_floats():
     assert _names("openvino:int8", mixed=True) == ["bf16", "fp16", "tf32", "fp32"]
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", [one for one in Precision if one is not Precision.AUTO])
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime", "tensorrt", "litert", "another"])
 def test_every_ladder_ends_in_fp32_and_going_down_step_by_step_is_the_same_way(backend, precision):
     target = Target(backend=backend, precision=precision, requires=("cpu",))

@@ -98,6 +98,16 @@ def test_a_decided_class_that_changes_is_caught_and_an_undecided_one_is_not():
     assert not found.misses(INT8)
 
 
+@pytest.mark.parametrize(("margin", "caught"), [(0.01, False), (0.03, True)])
+def test_one_change_among_few_rows_counts_where_noise_does_not_explain_it(margin: float, caught: bool):
+    true = np.array([[0.9, 0.1], [0.2, 0.8], [0.5 + margin / 2, 0.5 - margin / 2]], np.float32)
+    mine = true.copy()
+    mine[2] = mine[2, ::-1]
+    found = compared((mine, true))
+    assert found.ranking.decided < FP16.decided
+    assert bool(found.misses(FP16)) is caught, found.misses(FP16)
+
+
 def test_one_broken_sample_among_many_is_caught():
     random = np.random.default_rng(0)
     samples = random.standard_normal((64, 100)).astype(np.float32)

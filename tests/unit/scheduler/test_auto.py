@@ -6,7 +6,7 @@ from enginehouse.capability import Capability
 from enginehouse.gates import Gates
 from enginehouse.request import JobRequest
 from enginehouse.targets import Precision, parse_target
-from scheduler.choosing import targets_of
+from scheduler.auto import targets_of
 from scheduler.placement import PoolState, place
 
 AUTO = Capability(
