@@ -22,7 +22,7 @@ PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3.14 python
 # Two makes in two terminals must not install into one environment at the same time.
 LOCK := $(shell command -v flock >/dev/null 2>&1 && mkdir -p .cache && echo 'flock .cache/venv.lock')
 
-.PHONY: help demo up test test-gpu lint format bench matrix published openapi schema options migrate migration clean
+.PHONY: help demo up test test-gpu lint format bench chaos matrix published openapi schema options migrate migration clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -52,6 +52,9 @@ format: $(STAMPS)/lint ## let ruff put the code into its form
 
 bench: $(STAMPS)/test ## measure the farm against the vendor's tools, side by side (minutes)
 	@$(PY) -m benchmarks $(ARGS)
+
+chaos: $(STAMPS)/test ## kill the whole farm in every way under load, and count what it lost (minutes; ARGS='--seed 2')
+	@$(PY) -m chaos $(ARGS)
 
 matrix: $(STAMPS)/test ## build for every target, and write docs/support-matrix.md and docs/real-models.md
 	@ENGINEHOUSE_TEST_MATRIX=write $(PY) -m pytest tests/e2e/test_support_matrix.py tests/e2e/test_real_models.py $(ARGS)

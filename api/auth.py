@@ -34,6 +34,7 @@ class Scope(StrEnum):
     READ = "read"
     SUBMIT = "submit"
     ADMIN = "admin"
+    OPERATE = "operate"
     WORK = "work"
 
 
@@ -41,12 +42,16 @@ TOKENLESS = frozenset({Scope.PUBLIC, Scope.SIGNED})
 
 
 def allows(scopes: AbstractSet[str], needed: Scope) -> bool:
-    """Whether these scopes suffice. ``admin`` implies the client scopes; ``work`` stands alone, both ways."""
+    """Whether these scopes suffice.
+
+    ``admin`` implies the client scopes of its project, ``operate`` those and the whole farm's; ``work`` stands alone,
+    both ways.
+    """
     if needed in TOKENLESS:
         return True
-    if needed is Scope.WORK:
-        return Scope.WORK in scopes
-    return needed in scopes or Scope.ADMIN in scopes
+    if needed in {Scope.WORK, Scope.OPERATE}:
+        return needed in scopes
+    return needed in scopes or Scope.ADMIN in scopes or Scope.OPERATE in scopes
 
 
 def is_loopback_name(host: str) -> bool:

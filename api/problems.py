@@ -14,6 +14,7 @@ from werkzeug.routing import RequestRedirect
 from enginehouse.errors import (
     BadRequest,
     EnginehouseError,
+    FarmFull,
     InternalError,
     MethodNotAllowed,
     NotFound,
@@ -71,7 +72,7 @@ def problem(error: EnginehouseError, status: int | None = None) -> Response:
         response.headers["WWW-Authenticate"] = f'{scheme} realm="enginehouse"'
     if isinstance(error, RangeNotSatisfiable) and "size" in error.where:
         response.headers["Content-Range"] = f"bytes */{error.where['size']}"
-    if isinstance(error, NotReady) or body.status == 503:
+    if isinstance(error, NotReady | FarmFull) or body.status == 503:
         response.headers["Retry-After"] = "2"
     return response
 

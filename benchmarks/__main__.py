@@ -7,19 +7,31 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.cached import cached
 from benchmarks.choice import choices
 from benchmarks.conversion import fleet, one
+from benchmarks.dispatching import dispatching
 from benchmarks.figures import Figure
+from benchmarks.noop import noop
+from benchmarks.simulation import simulation
 from benchmarks.transfer import gibibyte
 from benchmarks.vendor import vendor
 from enginehouse.client import Client
 from farm.embedded import EmbeddedFarm
 
-ALL = ("a", "b", "c", "d", "e", "f")
+ALL = ("a", "b", "c", "d", "e", "f", "g", "h", "i")
+_WITHOUT: dict[str, Callable[[Path], Iterable[Figure]]] = {
+    "e": vendor,
+    "f": choices,
+    "g": noop,
+    "h": dispatching,
+    "i": simulation,
+}
+"""Those that need no farm, or bring their own."""
 
 
 def conditions() -> dict[str, str]:
@@ -41,11 +53,10 @@ def run(wanted: tuple[str, ...]) -> list[Figure]:
     figures: list[Figure] = []
     for name in wanted:
         with tempfile.TemporaryDirectory() as folder:
-            without = {"e": vendor, "f": choices}.get(name)
-            found = without(Path(folder)) if without else _on_a_farm(name, Path(folder))
-        for figure in found:
-            print(figure.line(), flush=True)
-        figures += found
+            without = _WITHOUT.get(name)
+            for figure in without(Path(folder)) if without else _on_a_farm(name, Path(folder)):
+                print(figure.line(), flush=True)
+                figures.append(figure)
     return figures
 
 

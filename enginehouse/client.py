@@ -19,7 +19,9 @@ from typing import Any, Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from enginehouse.batch import BatchRequest, BatchView, RebuildRequest
 from enginehouse.bundle import Manifest
+from enginehouse.collection import Collection
 from enginehouse.comparison import Comparison
 from enginehouse.connection import Answered, Connection, error_from, parsed
 from enginehouse.dataset_folder import folder_source
@@ -28,12 +30,13 @@ from enginehouse.download import download_artifact, download_files
 from enginehouse.errors import NotFound, RequestError
 from enginehouse.fingerprint import Fingerprint, this_host
 from enginehouse.logs import follow_log
-from enginehouse.request import JobRequest
+from enginehouse.operations import Drain, Maintenance, Prioritise, Reasoned, Retry
+from enginehouse.request import JobChanges, JobRequest
 from enginehouse.resolution import Resolution, ResolveRequest
 from enginehouse.saved_model_folder import GRAPH, name_of
 from enginehouse.settings import client_settings
 from enginehouse.sources import BytesSource, Progress, Source, file_source, model_sources, no_progress
-from enginehouse.states import JOB_ENDED, JobState
+from enginehouse.states import JOB_ENDED, JobState, Priority
 from enginehouse.targets import parse_target
 from enginehouse.transfer import DIRECT_BYTES, LONG_S, Counter, hashed, streamed, upload
 from enginehouse.uploads import DatasetRequest, ModelRequest, UploadedFile
@@ -48,8 +51,13 @@ from enginehouse.views import (
     KeyView,
     LogLine,
     LogPage,
+    MaintenanceView,
     ModelView,
     Page,
+    PoolView,
+    ProjectChange,
+    ProjectView,
+    QuarantineView,
     ReachView,
     TokenView,
     WorkerView,
@@ -72,6 +80,9 @@ class Client:
         self.builds = Builds(self.connection)
         self.artifacts = Artifacts(self.connection)
         self.workers = Workers(self.connection)
+        self.batches = Batches(self.connection)
+        self.projects = Projects(self.connection)
+        self.pools = Pools(self.connection)
         self.tokens = Tokens(self.connection)
 
     def __enter__(self) -> Self:
@@ -99,6 +110,15 @@ class Client:
         """The public keys with which the farm's signatures are checked (``enginehouse.bundle_check``)."""
         return self.connection.get("/v1/keys", Page[KeyView])
 
+    def maintenance(self) -> MaintenanceView:
+        """Whether the farm is in maintenance."""
+        return self.connection.get("/v1/maintenance", MaintenanceView)
+
+    def set_maintenance(self, on: bool, reason: str = "") -> MaintenanceView:
+        """Let the farm dispatch nothing, or go on with it; needs the scope 'operate'."""
+        body = Maintenance(on=on, reason=reason)
+        return parsed(self.connection.send("PUT", "/v1/maintenance", body=body), MaintenanceView)
+
     def resolve(self, model: str, host: Fingerprint | None = None, **wishes: Any) -> Resolution:
         """The best artifact of a model for a host, by default this one. ``wishes``: fields of ResolveRequest.
 
@@ -106,6 +126,11 @@ class Client:
         """
         body = _request(ResolveRequest, {"model": model, "host": host or this_host(), **wishes})
         return self.connection.post("/v1/resolve", Resolution, body=body)
+
+    def collect(self, *, dry_run: bool = False) -> Collection:
+        """One pass of retention over the whole farm, or what it would do; needs the scope 'operate'."""
+        params = {"dry_run": dry_run}
+        return parsed(self.connection.send("POST", "/v1/gc", params=params, timeout=LONG_S), Collection)
 
     def events(self, job: str | None = None, after: int | None = None) -> Iterator[Event]:
         """Events as they are committed, without end, over lost connections. ``after`` is a cursor, 0 the beginning."""
@@ -160,6 +185,15 @@ class Models(_Part):
     def get(self, model: str) -> ModelView:
         """One model by its id."""
         return self._connection.get(f"/v1/models/{model}", ModelView)
+
+    def share(self, model: str, *, shared: bool = True) -> ModelView:
+        """Let other projects that send the same bytes be answered with what was built of it, or no longer."""
+        method = "PUT" if shared else "DELETE"
+        return parsed(self._connection.send(method, f"/v1/models/{model}/shared"), ModelView)
+
+    def delete(self, model: str) -> None:
+        """Forget the model; what was built of it stays. Raises Conflict while a build in flight needs it."""
+        self._connection.send("DELETE", f"/v1/models/{model}", tries=1)
 
     def targets(self, model: str) -> Page[ReachView]:
         """Where the model can go, and why not elsewhere."""
@@ -222,6 +256,10 @@ class Datasets(_Part):
         """One dataset version by its id."""
         return self._connection.get(f"/v1/datasets/{dataset}", DatasetView)
 
+    def delete(self, dataset: str) -> None:
+        """Forget NAME@VERSION. Raises Conflict while a job that has not ended needs it."""
+        self._connection.send("DELETE", f"/v1/datasets/{dataset}", tries=1)
+
     def list(self, limit: int = 50, after: str | None = None) -> Page[DatasetView]:
         """Dataset versions, newest first."""
         return self._connection.get("/v1/datasets", Page[DatasetView], params={"limit": limit, "after": after})
@@ -264,6 +302,54 @@ class Jobs(_Part):
         """Ask that the job's builds stop."""
         return self._connection.post(f"/v1/jobs/{job}/cancel", JobView)
 
+    def retry(self, job: str, elsewhere: bool = False) -> JobView:
+        """Those of its builds that failed or were cancelled, as a new job; ``elsewhere``: by other workers."""
+        return _again(self._connection, f"/v1/jobs/{job}/retry", Retry(elsewhere=elsewhere))
+
+    def clone(self, job: str, **changes: Any) -> JobView:
+        """The whole job as a new one. ``changes``: fields of JobRequest that take the place of its own."""
+        targets = changes.get("targets")
+        if isinstance(targets, list | tuple):
+            changes["targets"] = [parse_target(one) if isinstance(one, str) else one for one in targets]
+        given = _request(JobChanges, changes)
+        return _again(self._connection, f"/v1/jobs/{job}/clone", given.model_dump_json(exclude_unset=True).encode())
+
+    def prioritise(self, job: str, priority: Priority | str) -> JobView:
+        """Give what it still has to build another place in the line: 'low', 'normal' or 'high'."""
+        body = _request(Prioritise, {"priority": priority})
+        return parsed(self._connection.send("PATCH", f"/v1/jobs/{job}", body=body), JobView)
+
+
+class Batches(_Part):
+    """Many jobs as one."""
+
+    def submit(self, jobs: Sequence[JobRequest], name: str = "", *, idempotency_key: str | None = None) -> BatchView:
+        """Submit all of the jobs, or none. Safe over lost connections: the key makes it one batch."""
+        body = _request(BatchRequest, {"name": name, "jobs": list(jobs)})
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        return self._connection.post("/v1/batches", BatchView, body=body, headers=headers)
+
+    def rebuild(self, artifacts: Sequence[str], *, idempotency_key: str | None = None, **wishes: Any) -> BatchView:
+        """Build artifacts again; what has become worse than its own report is not promoted.
+
+        ``wishes`` are the fields of ``RebuildRequest``.
+        """
+        body = _request(RebuildRequest, {"artifacts": list(artifacts), **wishes})
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        return self._connection.post("/v1/batches/rebuild", BatchView, body=body, headers=headers)
+
+    def get(self, batch: str) -> BatchView:
+        """One batch with its jobs."""
+        return self._connection.get(f"/v1/batches/{batch}", BatchView)
+
+    def list(self, limit: int = 50, after: str | None = None) -> Page[BatchView]:
+        """Batches, newest first, without their jobs."""
+        return self._connection.get("/v1/batches", Page[BatchView], params={"limit": limit, "after": after})
+
+    def cancel(self, batch: str) -> BatchView:
+        """Ask that its jobs stop."""
+        return self._connection.post(f"/v1/batches/{batch}/cancel", BatchView)
+
 
 class Builds(_Part):
     """The (model, target) pairs of jobs."""
@@ -297,6 +383,19 @@ class Builds(_Part):
         """Ask that the build stops."""
         return self._connection.post(f"/v1/builds/{build}/cancel", BuildView)
 
+    def retry(self, build: str, elsewhere: bool = False) -> JobView:
+        """What failed or was cancelled, as a new job; ``elsewhere``: by other workers."""
+        return _again(self._connection, f"/v1/builds/{build}/retry", Retry(elsewhere=elsewhere))
+
+    def quarantine(self, limit: int = 50, after: str | None = None) -> Page[QuarantineView]:
+        """What ended its attempts by the farm's fault and is not tried again; needs the scope 'operate'."""
+        params = {"limit": limit, "after": after}
+        return self._connection.get("/v1/quarantine", Page[QuarantineView], params=params)
+
+    def release(self, build: str) -> QuarantineView:
+        """Let what this build asks for be tried again; needs the scope 'operate'."""
+        return self._connection.post(f"/v1/builds/{build}/release", QuarantineView)
+
 
 class Artifacts(_Part):
     """Bundles that builds have yielded."""
@@ -310,6 +409,15 @@ class Artifacts(_Part):
         """One artifact: manifest and report."""
         return self._connection.get(f"/v1/artifacts/{artifact}", ArtifactView)
 
+    def pin(self, artifact: str, note: str = "") -> ArtifactView:
+        """Keep its files, whatever their age and the store's budget. Raises ArtifactEvicted when they are gone."""
+        body = _PinRequest(note=note)
+        return parsed(self._connection.send("PUT", f"/v1/artifacts/{artifact}/pin", body=body), ArtifactView)
+
+    def unpin(self, artifact: str) -> ArtifactView:
+        """Keep it no longer than others are kept."""
+        return parsed(self._connection.send("DELETE", f"/v1/artifacts/{artifact}/pin"), ArtifactView)
+
     def download(self, artifact: str, folder: str | Path, progress: Progress = no_progress) -> Manifest:
         """Bring the whole bundle into ``folder``; resumable, every byte checked against the artifact's id."""
         return download_artifact(self._connection, artifact, Path(folder), progress)
@@ -322,6 +430,34 @@ class Workers(_Part):
         """All workers that the farm remembers."""
         return self._connection.get("/v1/workers", Page[WorkerView])
 
+    def drain(self, worker: str, reason: str = "", leave: bool = False) -> WorkerView:
+        """Let it finish what it holds, take nothing new, and with ``leave`` end. By name or id; needs 'operate'."""
+        return self._connection.post(f"/v1/workers/{worker}/drain", WorkerView, body=Drain(reason=reason, leave=leave))
+
+    def pause(self, worker: str, reason: str = "") -> WorkerView:
+        """Let it take nothing new; needs the scope 'operate'."""
+        return self._connection.post(f"/v1/workers/{worker}/pause", WorkerView, body=Reasoned(reason=reason))
+
+    def resume(self, worker: str) -> WorkerView:
+        """Let it take work again; needs the scope 'operate'."""
+        return self._connection.post(f"/v1/workers/{worker}/resume", WorkerView)
+
+
+class Pools(_Part):
+    """All workers that may stand in for each other are one pool."""
+
+    def list(self) -> Page[PoolView]:
+        """Those with workers online and those that are paused."""
+        return self._connection.get("/v1/pools", Page[PoolView])
+
+    def pause(self, pool: str, reason: str = "") -> PoolView:
+        """Dispatch nothing to it; needs the scope 'operate'."""
+        return self._connection.post(f"/v1/pools/{pool}/pause", PoolView, body=Reasoned(reason=reason))
+
+    def resume(self, pool: str) -> PoolView:
+        """Dispatch to it again; needs the scope 'operate'."""
+        return self._connection.post(f"/v1/pools/{pool}/resume", PoolView)
+
 
 class NewToken(TokenView):
     """A token just made. ``token`` is the secret, shown this once."""
@@ -329,12 +465,37 @@ class NewToken(TokenView):
     token: str
 
 
+class Projects(_Part):
+    """The farm's tenants; needs the scope 'operate'. Fields are those of ``ProjectChange``."""
+
+    def list(self) -> Page[ProjectView]:
+        """All of them, with shares, quotas and what they use."""
+        return self._connection.get("/v1/projects", Page[ProjectView])
+
+    def create(self, name: str, **fields: Any) -> ProjectView:
+        """Make one. One try: a repeated request would find the name taken."""
+        body = _ProjectRequest.model_validate({"name": name, **fields})
+        return self._connection.post("/v1/projects", ProjectView, body=body, tries=1)
+
+    def change(self, name: str, **fields: Any) -> ProjectView:
+        """Change what is given; None for a quota makes it the farm's own."""
+        body = _request(ProjectChange, fields)
+        content = body.model_dump_json(exclude_unset=True).encode()
+        sent = {"Content-Type": "application/json"}
+        return parsed(self._connection.send("PATCH", f"/v1/projects/{name}", headers=sent, body=content), ProjectView)
+
+
 class Tokens(_Part):
     """Tokens of the project; needs the scope 'admin'."""
 
-    def create(self, name: str, scopes: Sequence[str], expires_days: int | None = None) -> NewToken:
-        """Make a token. One try: a repeated request would make a second token."""
-        body = _TokenRequest(name=name, scopes=list(scopes), expires_days=expires_days)
+    def create(
+        self, name: str, scopes: Sequence[str], expires_days: int | None = None, project: str | None = None
+    ) -> NewToken:
+        """Make a token; one for another project needs the scope 'operate'.
+
+        One try: a repeated request would make a second token.
+        """
+        body = _TokenRequest(name=name, scopes=list(scopes), expires_days=expires_days, project=project)
         return self._connection.post("/v1/tokens", NewToken, body=body, tries=1)
 
     def list(self) -> Page[TokenView]:
@@ -346,10 +507,25 @@ class Tokens(_Part):
         self._connection.send("DELETE", f"/v1/tokens/{token}")
 
 
+class _PinRequest(BaseModel):
+    note: str
+
+
 class _TokenRequest(BaseModel):
     name: str
     scopes: list[str]
     expires_days: int | None = None
+    project: str | None = None
+
+
+class _ProjectRequest(ProjectChange):
+    name: str
+
+
+def _again(connection: Connection, url: str, body: BaseModel | bytes) -> JobView:
+    """A new job from an old one; the key makes it one, however often the request is sent."""
+    headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/json"}
+    return parsed(connection.send("POST", url, body=body, headers=headers), JobView)
 
 
 def _direct(
@@ -370,9 +546,9 @@ def _direct(
 
 def job_request(**fields: Any) -> JobRequest:
     """A request from its fields; targets in short form are read first, so that their errors keep their codes."""
-    targets = fields.get("targets")
-    if isinstance(targets, list | tuple):
-        fields["targets"] = [parse_target(target) if isinstance(target, str) else target for target in targets]
+    for name in ("targets", "baselines"):
+        if isinstance(given := fields.get(name), list | tuple):
+            fields[name] = [parse_target(target) if isinstance(target, str) else target for target in given]
     return _request(JobRequest, fields)
 
 

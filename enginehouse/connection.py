@@ -217,7 +217,10 @@ class Connection:
                     return response
             except Answered as answer:
                 retry_after = answer.response.headers.get("retry-after")
-                if answer.response.status_code not in BUSY or attempt + 1 >= tries:
+                status = answer.response.status_code
+                # A 429 that names no time is a quota: it would only be refused again.
+                busy = status in BUSY and (status != 429 or retry_after is not None)
+                if not busy or attempt + 1 >= tries:
                     raise error_from(answer.response) from None
             except FarmUnreachable:
                 if not self.met or attempt + 1 >= tries:

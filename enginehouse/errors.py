@@ -129,6 +129,15 @@ class Forbidden(RequestError):
     advice = "Use a token with the scope that the message names."
 
 
+class QuotaExceeded(RequestError):
+    """The project has as much of it as it may have."""
+
+    code = "request.quota_exceeded"
+    title = "The project's quota is used up"
+    status = 429
+    advice = "Wait until builds have ended, or ask the farm's operator for a larger quota ('enginehouse project set')."
+
+
 class NotFound(RequestError):
     """No such thing, or not for this project to see."""
 
@@ -161,6 +170,15 @@ class NoReport(Conflict):
     code = "request.no_report"
     title = "The build has no report"
     advice = "Wait for the build's end ('enginehouse job wait JOB'); a build that failed early leaves no report."
+
+
+class ArtifactEvicted(RequestError):
+    """An artifact was not used for long, or its room was needed, and its files are gone."""
+
+    code = "artifact.evicted"
+    title = "The artifact's files were removed"
+    status = 410
+    advice = "Submit the same again: it is built anew. 'enginehouse artifact pin' keeps what must stay."
 
 
 class TooLarge(RequestError):
@@ -215,6 +233,16 @@ class InvalidOption(TargetError):
     advice = "'enginehouse worker list --json' holds the JSON schema of each backend's options."
 
 
+class InvalidConstraint(TargetError):
+    """A constraint in a target's requirement that cannot be read."""
+
+    code = "target.invalid_constraint"
+    title = "The constraint cannot be read"
+    advice = (
+        "Write FACT OPERATOR VALUE, as in 'cpu.cores>=8' or 'cpu.isa has avx2'; docs/constraints.md lists the facts."
+    )
+
+
 class UnsupportedFormat(TargetError):
     """The backend does not read models of this format."""
 
@@ -231,6 +259,14 @@ class DatasetRequired(TargetError):
         "Push samples ('enginehouse dataset push') and name them in the job; or set the option calibration=generated, "
         "which the report will say."
     )
+
+
+class BaselineNotOffered(TargetError):
+    """A baseline and a target that no worker can build both of."""
+
+    code = "target.baseline_not_offered"
+    title = "No worker can measure the target against this baseline"
+    advice = "Name baselines that a worker offers beside the target; 'enginehouse worker list' shows who offers what."
 
 
 class InvalidShapes(RequestError):
@@ -580,11 +616,28 @@ class WorkerLost(FarmError):
     title = "The worker was lost"
 
 
+class WorkerDiskFull(FarmError):
+    """The disk of a worker was full while it held the build."""
+
+    code = "farm.worker_disk_full"
+    title = "The worker's disk is full"
+    advice = "The farm tries again; free space on that worker (ENGINEHOUSE_SCRATCH_DIR), which takes nothing meanwhile."
+
+
 class StoreUnavailable(FarmError):
     """The artifact store does not answer, or answers with wrong bytes."""
 
     code = "farm.store_unavailable"
     title = "The artifact store does not answer"
+
+
+class FarmFull(FarmError):
+    """The farm has accepted as many builds as it keeps waiting."""
+
+    code = "farm.full"
+    title = "The farm has too many builds waiting"
+    status = 429
+    advice = "Submit again after the time that Retry-After names; the command line does it by itself."
 
 
 class NotReady(FarmError):
@@ -620,7 +673,23 @@ class AttemptsExhausted(FarmError):
     code = "farm.attempts_exhausted"
     title = "Every attempt failed"
     retried = False
-    advice = "See the attempts' own failures; the build is kept with its evidence and may be submitted again."
+    advice = (
+        "See the attempts' own failures. The build is kept with its evidence in quarantine; once an operator has "
+        "released it ('enginehouse admin release BUILD'), 'enginehouse job retry BUILD' builds it again."
+    )
+
+
+class Quarantined(FarmError):
+    """The same was asked for before, and ended all its attempts by the farm's fault."""
+
+    code = "farm.quarantined"
+    title = "The same build ended its attempts before and is in quarantine"
+    status = 409
+    retried = False
+    advice = (
+        "Look at the attempts of the build that the message names; an operator lets it go with 'enginehouse admin "
+        "release BUILD'. A worker with another toolchain or pipeline ends the quarantine too."
+    )
 
 
 class AttemptStale(FarmError):

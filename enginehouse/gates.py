@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from enginehouse.baselines import SOURCE, named
 from enginehouse.errors import Failure, GateMissed, OutputsDisagree
-from enginehouse.report import OutputVerification, Report
+from enginehouse.report import Benchmark, OtherBaseline, OutputVerification, Report
+from enginehouse.targets import Target
 
 Loss = Annotated[float, Field(ge=0)]
+Speedup = Annotated[float, Field(gt=0)]
 
 NAMED = ("max_metric_loss", "max_relative_metric_loss")
 """Bounds that may be given for one metric by its name, instead of for all."""
@@ -37,10 +40,11 @@ class Gates(BaseModel):
     max_relative_metric_loss: Loss | dict[str, Loss] | None = Field(
         default=None, description="the same as a share of the source model's metric; or metric name to largest share"
     )
-    min_speedup: float | None = Field(
+    min_speedup: Speedup | dict[str, Speedup] | None = Field(
         default=None,
-        gt=0,
-        description="least speed-up over the benchmark's baseline, by the lower end of its confidence interval",
+        description="least speed-up over the source model, by the lower end of its confidence interval; or baseline "
+        "('source', or a target in its short form, which is then measured too) to least speed-up",
+        examples=[{"source": 1.5, "openvino:fp32": 1.2}],
     )
     max_p50_ms: float | None = Field(default=None, gt=0, description="largest median latency, milliseconds")
     max_p90_ms: float | None = Field(default=None, gt=0, description="largest 90th-percentile latency, milliseconds")
@@ -52,6 +56,30 @@ class Gates(BaseModel):
         default=None, gt=0, description="largest peak memory of loading and running it, above the runtime's own, MiB"
     )
     max_bytes: int | None = Field(default=None, gt=0, description="largest size of the bundle's model files, bytes")
+
+    @field_validator("min_speedup")
+    @classmethod
+    def _baselines_by_their_names(cls, given: float | dict[str, float] | None) -> float | dict[str, float] | None:
+        if not isinstance(given, dict):
+            return given
+        found: dict[str, float] = {}
+        for text, bound in given.items():
+            name = SOURCE if text.strip().lower() == SOURCE else str(named(text))
+            if name in found:
+                raise ValueError(f"the baseline {name} is given twice")
+            found[name] = bound
+        return found
+
+    def baselines(self) -> tuple[Target, ...]:
+        """Those that ``min_speedup`` names, besides the source model."""
+        bounds = self.min_speedup if isinstance(self.min_speedup, dict) else {}
+        return tuple(named(name) for name in bounds if name != SOURCE)
+
+    def over_source_alone(self) -> Gates:
+        """Without bounds on the speed-up over other baselines, for where these are not measured."""
+        if not isinstance(self.min_speedup, dict):
+            return self
+        return self.model_copy(update={"min_speedup": self.min_speedup.get(SOURCE)})
 
     def given(self) -> bool:
         """Whether any bound was given."""
@@ -97,8 +125,11 @@ class Missed(BaseModel):
         return f"{self.gate} {bound}, measured {measured}{of}"
 
 
+Value = tuple[str, float | None]
+"""What a value belongs to, and the value; None where it was not measured."""
+
 Values = list[tuple[str, float]]
-"""What a value belongs to, and the value."""
+"""Those of one kind that were measured."""
 
 
 def judge(gates: Gates, report: Report) -> Failure | None:
@@ -123,13 +154,28 @@ def missed(gates: Gates, report: Report) -> list[Missed]:
     """The bounds that the report does not meet. What was not measured is missed: no number, no promotion."""
     found = []
     for gate, given in gates.model_dump(exclude_none=True).items():
-        values = _MEASURED[gate](report)
-        for metric, bound in given.items() if isinstance(given, dict) else ((None, given),):
-            concerned = values if metric is None else [(of, value) for of, value in values if of == metric]
-            of, value = _worst(gate, concerned) or (metric or "", None)
+        for name, bound in given.items() if isinstance(given, dict) else ((None, given),):
+            if gate == "min_speedup" and _is_itself(name, report):
+                continue
+            of, value = _measured(gate, name, report)
             if value is None or not (value >= bound if gate.startswith("min_") else value <= bound):
                 found.append(Missed(gate=gate, bound=bound, measured=value, of=of))
     return found
+
+
+def _is_itself(name: str | None, report: Report) -> bool:
+    """Whether a bound is on the speed-up over the artifact's own target, over which there is none."""
+    others = report.benchmark.others if report.benchmark else []
+    return name == report.target.partition("@")[0] and name not in [one.name for one in others]
+
+
+def _measured(gate: str, name: str | None, report: Report) -> Value:
+    """The value that decides. ``name``: the metric or baseline that the bound is for; None: all, or the source."""
+    if gate == "min_speedup":
+        return _speedup(report, name or SOURCE)
+    values = _MEASURED[gate](report)
+    concerned = values if name is None else [one for one in values if one[0] == name]
+    return _worst(gate, concerned) or (name or "", None)
 
 
 def _worst(gate: str, values: Values) -> tuple[str, float] | None:
@@ -165,15 +211,19 @@ def _of_timing(field: str) -> Callable[[Report], Values]:
     return values
 
 
-def _speedup(report: Report) -> Values:
+def _speedup(report: Report, baseline: str) -> Value:
     """The lower end of the interval; a report from before there were intervals has the speed-up alone."""
     benchmark = report.benchmark
-    if benchmark is None:
-        return []
-    over = f"over {benchmark.baseline.name}"
-    if benchmark.speedup_low is None:
-        return [(over, benchmark.speedup)]
-    return [(f"lower end of the confidence interval of {benchmark.speedup:.4g}, {over}", benchmark.speedup_low)]
+    found: Benchmark | OtherBaseline | None = benchmark
+    over = f"over {benchmark.baseline.name}" if benchmark else ""
+    if baseline != SOURCE:
+        found = next((one for one in benchmark.others if one.name == baseline), None) if benchmark else None
+        over = f"over {baseline}" + (f": {found.reason}" if found and found.reason else "")
+    if found is None or found.speedup is None:
+        return over, None
+    if found.speedup_low is None:
+        return over, found.speedup
+    return f"lower end of the confidence interval of {found.speedup:.4g}, {over}", found.speedup_low
 
 
 def _throughput(report: Report) -> Values:
@@ -199,7 +249,6 @@ _MEASURED: dict[str, Callable[[Report], Values]] = {
     **{gate: _of_outputs(field) for gate, field in _OF_OUTPUTS.items()},
     "max_metric_loss": _of_metrics("loss"),
     "max_relative_metric_loss": _of_metrics("relative_loss"),
-    "min_speedup": _speedup,
     "max_p50_ms": _of_timing("p50_ms"),
     "max_p90_ms": _of_timing("p90_ms"),
     "max_p99_ms": _of_timing("p99_ms"),

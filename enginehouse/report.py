@@ -140,6 +140,26 @@ class Conditions(BaseModel):
     switches_per_s: float = Field(description="times a second that one of our threads was put off a core")
 
 
+class OtherBaseline(BaseModel):
+    """The artifact beside another target of the same model, measured as it is beside its source model."""
+
+    name: str = Field(description="the target's short form", examples=["openvino:fp32"])
+    artifact_p50_ms: float | None = Field(default=None, description="of the artifact, in turns with this baseline")
+    p50_ms: float | None = Field(default=None, description="of the baseline")
+    speedup: float | None = Field(default=None, description="baseline p50 / artifact p50; None where not measured")
+    speedup_low: float | None = Field(default=None, description="lower end of the speed-up's confidence interval")
+    speedup_high: float | None = Field(default=None, description="its upper end")
+    pairs: int | None = Field(default=None, description="pairs of blocks, one of each side")
+    tries: int | None = Field(default=None, description="how often the timing was taken")
+    disturbed: bool = False
+    disturbance: str = ""
+    reason: str = Field(default="", description="why it was not measured")
+    toolchain: dict[str, str] = Field(default_factory=dict, description="package to version, of its backend")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="its runtime settings that change speed, as they were read back"
+    )
+
+
 class Benchmark(BaseModel):
     """Artifact and baseline, interleaved in one process on the same cores."""
 
@@ -153,6 +173,9 @@ class Benchmark(BaseModel):
     warmup: int = Field(description="inferences before the timed ones, the larger of both sides")
     steady: bool | None = Field(default=None, description="whether both sides' warm-ups ended in steady latencies")
     throughput: list[Throughput] = Field(default_factory=list)
+    others: list[OtherBaseline] = Field(
+        default_factory=list, description="the other baselines that the job named, each beside the artifact"
+    )
     shapes: dict[str, list[int]]
     threads: int
     affinity: list[int]

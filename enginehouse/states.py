@@ -46,6 +46,7 @@ class Phase(StrEnum):
 
     FETCH = "fetch"
     EXPLORE = "explore"
+    BASELINES = "baselines"
     IMPORT = "import"
     PREPARE = "prepare"
     COMPILE = "compile"
@@ -70,6 +71,28 @@ class Priority(StrEnum):
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
+
+
+class WorkerMode(StrEnum):
+    """What an operator lets a worker do. Whatever it is, what the worker holds is finished."""
+
+    OPEN = "open"
+    PAUSED = "paused"
+    """takes nothing new"""
+    DRAINING = "draining"
+    """takes nothing new, and is drained once it holds nothing"""
+    LEAVING = "leaving"
+    """as draining, and its process ends then"""
+    DRAINED = "drained"
+    """holds nothing, and takes nothing until it is resumed"""
+
+
+class PoolMode(StrEnum):
+    """What an operator lets a pool do."""
+
+    OPEN = "open"
+    PAUSED = "paused"
+    """nothing is dispatched to it"""
 
 
 ENDED = frozenset({BuildState.SUCCEEDED, BuildState.FAILED, BuildState.CANCELLED})

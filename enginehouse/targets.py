@@ -1,23 +1,27 @@
 """Targets: what to build. Backend, precision, hardware requirement, options.
 
-The short form is ``BACKEND:PRECISION[@TAG[+TAG...]]``, for example ``openvino:int8`` or
-``tensorrt:fp16@h200``; or ``auto[@TAG...]``, which leaves the choice to a worker. Tags are the hardware tags that
-workers announce, or a pool's name.
+The short form is ``BACKEND:PRECISION[@TERM[+TERM...]]``, for example ``openvino:int8`` or
+``tensorrt:fp16@h200``; or ``auto[@TERM...]``, which leaves the choice to a worker. A term is a hardware tag that
+workers announce, a pool's name, or a constraint: ``openvino:fp16@avx2+cpu.cores>=8``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from enginehouse import constraints
 from enginehouse.errors import TargetError, UnknownPrecision
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
+MOST_TERMS = 16
+"""Terms of one requirement: its text is part of an index."""
 
 AUTO = "auto"
 """The backend that is none: a worker tries what it has, and builds the best."""
@@ -38,14 +42,24 @@ class Precision(StrEnum):
 
 
 class Target(BaseModel):
-    """What to build. ``requires`` are hardware tags that a worker must have, sorted."""
+    """What to build. ``requires`` are hardware tags and constraints that a worker must meet, normalised and sorted."""
 
     model_config = ConfigDict(frozen=True)
 
     backend: str = Field(pattern=_NAME.pattern, examples=["openvino"])
     precision: Precision
-    requires: tuple[Annotated[str, Field(pattern=_TAG.pattern)], ...] = ()
+    requires: tuple[Annotated[str, Field(max_length=constraints.LONGEST)], ...] = Field(
+        default=(), max_length=MOST_TERMS, examples=[["avx2", "cpu.cores>=8", "cpu.isa has amx_int8"]]
+    )
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("requires")
+    @classmethod
+    def _normalised(cls, terms: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return requirement(terms)
+        except TargetError as error:
+            raise ValueError(error.detail) from error
 
     @model_validator(mode="after")
     def _auto_goes_with_auto(self) -> Self:
@@ -62,23 +76,43 @@ class Target(BaseModel):
         return short + ("@" + "+".join(self.requires) if self.requires else "")
 
 
+def requirement(terms: Iterable[str]) -> tuple[str, ...]:
+    """Tags and constraints in their canonical text, each once, sorted. Raises TargetError for the first wrong one."""
+    found = tuple(sorted({_term(text) for text in terms}))
+    if len(found) > MOST_TERMS:
+        raise TargetError(f"{len(found)} terms are required, at most {MOST_TERMS} can be")
+    return found
+
+
 def parse_target(text: str) -> Target:
-    """Read the short form. Raises TargetError or UnknownPrecision, naming the place."""
-    head, at, tail = text.strip().lower().partition("@")
+    """Read the short form. Raises TargetError, InvalidConstraint or UnknownPrecision, naming the place."""
+    head, at, tail = text.strip().partition("@")
+    head = head.lower()
     backend, colon, precision = (AUTO, ":", AUTO) if head == AUTO else head.partition(":")
     if not colon or not _NAME.fullmatch(backend):
         raise TargetError(f"'{text}' is not BACKEND:PRECISION or {AUTO}", target=text)
-    tags = tuple(sorted(set(tail.split("+")))) if at else ()
-    for tag in tags:
-        if not _TAG.fullmatch(tag):
-            raise TargetError(f"'{tag}' in '{text}' is not a hardware tag", target=text, tag=tag)
+    requires = requirement(tail.split("+")) if at else ()
     try:
-        return Target(backend=backend, precision=Precision(precision), requires=tags)
+        return Target(backend=backend, precision=Precision(precision), requires=requires)
     except ValueError:
         known = ", ".join(one for one in Precision if one is not Precision.AUTO)
         raise UnknownPrecision(
             f"'{precision}' in '{text}' is not one of {known}", target=text, precision=precision
         ) from None
+
+
+def read_requirement(terms: Sequence[str]) -> tuple[str, ...]:
+    """What a target requires, from its terms. Raises TargetError."""
+    return parse_target(f"{AUTO}@{'+'.join(terms)}").requires if terms else ()
+
+
+def _term(text: str) -> str:
+    if constraints.is_constraint(text.strip()):
+        return str(constraints.parse(text.strip()))
+    tag = text.strip().lower()
+    if not _TAG.fullmatch(tag):
+        raise TargetError(f"'{tag}' is not a hardware tag, and no constraint such as cpu.cores>=8", tag=tag)
+    return tag
 
 
 def _coerce(value: object) -> object:

@@ -6,17 +6,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from enginehouse.bundle import Manifest
 from enginehouse.capability import Capability, Hardware
+from enginehouse.constraints import Fact
 from enginehouse.datasets import DatasetKind, InputStatistics
 from enginehouse.errors import Failure
 from enginehouse.gates import Gates
 from enginehouse.report import Report
 from enginehouse.request import Limits
 from enginehouse.signature import ModelFile, ModelSignature, TensorSpec
-from enginehouse.states import AttemptState, BuildState, JobState, Origin, Phase, Priority
+from enginehouse.states import AttemptState, BuildState, JobState, Origin, Phase, PoolMode, Priority, WorkerMode
 from enginehouse.targets import Target
 
 Item = TypeVar("Item")
@@ -37,6 +38,9 @@ class ModelView(BaseModel):
     size: int
     files: list[ModelFile]
     signature: ModelSignature
+    shared: bool = Field(
+        default=False, description="whether other projects that have the same bytes may be given what was built of it"
+    )
     created: datetime
 
 
@@ -99,9 +103,25 @@ class ArtifactView(BaseModel):
         default=False,
         description="whether a build of the project succeeded with it; else it is kept as evidence of a failed one",
     )
+    pinned: bool = Field(default=False, description="whether the project keeps it, whatever its age")
+    pin_note: str = Field(default="", description="why, as whoever pinned it wrote")
+    last_used: datetime | None = Field(
+        default=None, description="when it last answered a build, was downloaded or resolved, to within an hour"
+    )
+    evicted: datetime | None = Field(
+        default=None, description="when its files were removed; manifest, report and provenance stay"
+    )
     manifest: Manifest
     report: Report
     created: datetime
+
+
+class Wait(BaseModel):
+    """Where a build stands in line. The times are those of builds of its kind; None where none was ever built."""
+
+    ahead: int = Field(description="builds that are expected to begin before it")
+    least_s: float | None = Field(default=None, description="it begins in so many seconds at the soonest")
+    most_s: float | None = Field(default=None, description="and in so many at the latest, if nothing changes")
 
 
 class BuildView(BaseModel):
@@ -117,10 +137,17 @@ class BuildView(BaseModel):
     state: BuildState
     phase: Phase | None
     reason: str
+    wait: Wait | None = Field(default=None, description="its place in line; only where one job or build is asked for")
     origin: Origin | None
     artifact: str | None
+    artifact_evicted: datetime | None = Field(
+        default=None, description="when the artifact's files were removed; the same submission builds it anew"
+    )
     promoted: bool = Field(default=False, description="whether the artifact is the build's answer")
     gates: Gates = Field(default_factory=Gates, description="what it must meet: the job's, with its target's own")
+    baselines: tuple[Target, ...] = Field(
+        default=(), description="what it is measured against besides its source model"
+    )
     rung: int = Field(default=0, description="its place in a ladder; 0 is what was asked for")
     ladder_of: str | None = Field(default=None, description="the build that the ladder began with")
     replaced_by: str | None = Field(default=None, description="the next rung, which decides in its place")
@@ -184,12 +211,56 @@ class WorkerView(BaseModel):
     name: str
     pool: str
     state: str = Field(description="'online', 'lost' or 'gone'")
+    mode: WorkerMode = Field(default=WorkerMode.OPEN, description="in any mode but 'open' it takes nothing new")
+    mode_reason: str = Field(default="", description="the operator's words")
     slots: int
     busy: int
     hardware: Hardware
+    facts: dict[str, Fact] = Field(
+        default_factory=dict,
+        description="what constraints can ask about beside the pool's name and the toolchain's packages",
+        examples=[{"cpu.cores": 8, "cpu.isa": ["avx2"], "memory_gb": 67}],
+    )
     capabilities: list[Capability]
     signed_on: datetime
     last_seen: datetime
+
+
+class PoolView(BaseModel):
+    """A pool: all workers that may stand in for each other."""
+
+    name: str
+    mode: PoolMode
+    mode_reason: str = Field(default="", description="the operator's words")
+    hardware_class: str
+    tags: list[str]
+    backends: list[str]
+    workers: int = Field(description="workers online, whatever their mode")
+    slots: int = Field(description="slots of the workers online that are open")
+    busy: int = Field(description="attempts that are dispatched to the pool or run there")
+    waiting: int = Field(description="builds in line that could go there; one may count in several pools")
+
+
+class MaintenanceView(BaseModel):
+    """Whether the farm is in maintenance: submissions are accepted, nothing is dispatched, what runs goes on."""
+
+    on: bool
+    reason: str = ""
+    by: str = Field(default="", description="whose token switched it on")
+    since: datetime | None = None
+
+
+class QuarantineView(BaseModel):
+    """A build that ended its attempts by the farm's fault. What asks for the same fails at once until its release."""
+
+    build: str = Field(description="the build that holds the evidence: its attempts, their logs and what they left")
+    job: str
+    project: str
+    model: str
+    target: Target
+    last: str = Field(description="error code of its last attempt")
+    workers: list[str] = Field(description="names of the workers that tried it")
+    created: datetime
 
 
 class Event(BaseModel):
@@ -238,6 +309,30 @@ class Health(BaseModel):
     ready: bool
     version: str
     checks: dict[str, str]
+
+
+class ProjectView(BaseModel):
+    """A tenant: its share of the farm, and what it may use of it. A quota that is null is the farm's own."""
+
+    name: str
+    weight: float = Field(description="its share of busy slots beside the weights of others")
+    most_running: int | None = Field(description="builds that it may have under way")
+    most_waiting: int | None = Field(description="builds that it may have waiting")
+    most_bytes: int | None = Field(description="bytes of models, datasets and artifacts that it may keep")
+    running: int = Field(description="builds under way")
+    waiting: int = Field(description="builds that wait")
+    created: datetime
+
+
+class ProjectChange(BaseModel):
+    """What to change of a project; a field that is not given stays, a quota of null becomes the farm's own."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    weight: float = Field(default=1.0, ge=0.001, le=1000)
+    most_running: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    most_waiting: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    most_bytes: int | None = Field(default=None, ge=0, le=2**62)
 
 
 class TokenView(BaseModel):

@@ -17,7 +17,7 @@ from enginehouse.errors import Failure
 from enginehouse.report import Report
 from enginehouse.request import Limits, Recipe, Sha256
 from enginehouse.signature import ModelFile, ModelSignature
-from enginehouse.states import Phase
+from enginehouse.states import Phase, WorkerMode
 from enginehouse.uploads import UploadRequest
 from enginehouse.views import PartUrl
 
@@ -53,9 +53,11 @@ class SignedOn(BaseModel):
 
     worker: str = Field(description="worker id")
     pool: str
-    queue: str = Field(description="the Celery queue to consume")
+    queue: str = Field(description="the pool's Celery queue, to consume")
+    own_queue: str = Field(description="the worker's own, to consume as well")
     heartbeat_s: float
     lease_s: float
+    mode: WorkerMode = Field(default=WorkerMode.OPEN, description="as an operator left it")
 
 
 class Held(_Body):
@@ -71,6 +73,9 @@ class Heartbeat(_Body):
     worker: str
     boot_id: str
     held: list[Held] = Field(default_factory=list)
+    files: list[Sha256] = Field(
+        default_factory=list, max_length=1000, description="models and datasets in its local cache, the newest of them"
+    )
 
 
 class HeartbeatReply(BaseModel):
@@ -80,6 +85,9 @@ class HeartbeatReply(BaseModel):
     cancel: list[Held] = Field(default_factory=list, description="stop these; then report them as cancelled")
     drop: list[Held] = Field(default_factory=list, description="no longer yours: stop these and say nothing")
     waiting: int = Field(default=0, description="dispatched to this worker's queue and not claimed yet")
+    mode: WorkerMode = Field(default=WorkerMode.OPEN, description="in any mode but 'open': claim nothing")
+    mode_reason: str = ""
+    leave: bool = Field(default=False, description="it is to leave, and the farm knows of nothing that it holds")
 
 
 class ClaimRequest(_Body):

@@ -33,6 +33,8 @@ class Part:
     """How long it may take to stop before it is killed."""
     orphaned: signal.Signals = signal.SIGTERM
     """What it gets when the supervisor dies."""
+    stopped: signal.Signals = signal.SIGTERM
+    """What it is told to stop with."""
 
     def with_environment(self, more: Mapping[str, str]) -> Part:
         """The same part, told more."""

@@ -135,9 +135,9 @@ class Supervisor:
 
     @staticmethod
     def _stop(processes: list[Process]) -> None:
-        """TERM to all of them at once, each its own time, then KILL to what is left of their sessions."""
+        """Its signal to each of them at once, each its own time, then KILL to what is left of their sessions."""
         for process in processes:
-            process.signal(signal.SIGTERM)
+            process.signal(process.part.stopped)
         begun = time.monotonic()
         for process in processes:
             process.wait(begun + process.part.grace_s - time.monotonic())

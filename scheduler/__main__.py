@@ -14,6 +14,7 @@ from scheduler.celery_app import CONTROL_QUEUE, SWEEP, TICK
 from scheduler.dispatch import tick
 from scheduler.farm import Farm
 from scheduler.logs import configure
+from scheduler.retention.run import Hourly
 from scheduler.settings import Settings
 from scheduler.tokens import bootstrap
 
@@ -30,6 +31,7 @@ def main() -> None:
     farm = Farm(settings)
     bootstrap(farm)
     app = farm.broker.app
+    hourly = Hourly(farm)
 
     @app.task(name=TICK)
     def round_() -> None:
@@ -44,6 +46,7 @@ def main() -> None:
             uploads.sweep(farm)
         except Exception:
             log.exception("scheduler.sweep_failed")
+        hourly.look()
 
     app.conf.beat_schedule = {
         name: {

@@ -25,10 +25,11 @@ from enginehouse.work import (
     PublishRequest,
     PublishSlot,
 )
-from scheduler import builds, cache, ids, keys, models, provenance, transitions, uploads
+from scheduler import builds, cache, control, ids, keys, models, provenance, transitions, uploads
 from scheduler.farm import Farm
 from scheduler.registry.engine import now
 from scheduler.registry.tables import Artifact, Attempt, Blob, Build, Job, LogRow, Upload, Worker
+from scheduler.retention import uses
 from scheduler.serving import Served, serve_blob
 from scheduler.workers import holds
 
@@ -39,9 +40,12 @@ LOG_LINES = 100_000
 def claim(farm: Farm, build: str, request: ClaimRequest) -> Claim:
     """Give the attempt to the worker under a lease. A message that came twice or too late is refused (AttemptStale).
 
-    Asking again for what the same boot of the worker holds already gives the same answer.
+    Asking again for what the same boot of the worker holds already gives the same answer. A worker that shall take
+    nothing is refused, and the build goes elsewhere at once. It is durable: a fencing number that the registry forgot
+    would be given to a second worker, while the first one still speaks under it.
     """
-    with farm.write(durable=False) as session:
+    refused = None
+    with farm.write() as session:
         row = _build(session, build)
         attempt = transitions.current_attempt(session, row)
         worker = session.get(Worker, request.worker)
@@ -49,11 +53,19 @@ def claim(farm: Farm, build: str, request: ClaimRequest) -> Claim:
             raise AttemptStale("the worker is not signed on under this boot id; sign on again", worker=request.worker)
         if attempt is None or attempt.number != request.attempt:
             raise AttemptStale(f"attempt {request.attempt} is not the current one", build=build)
+        if attempt.meant_for not in (None, worker.id):
+            raise AttemptStale(f"attempt {attempt.number} is meant for another worker", build=build)
         if attempt.state == AttemptState.DISPATCHED and attempt.pool == worker.pool:
-            transitions.claimed(session, row, attempt, worker, farm.settings.lease_s)
+            refused = control.refuses(session, row, worker)
+            if refused is None:
+                transitions.claimed(session, row, attempt, worker, farm.settings.lease_s)
+            else:
+                transitions.unclaimed(session, row, f"{refused}; it is sent elsewhere")
         elif not (attempt.state == AttemptState.RUNNING and attempt.boot_id == request.boot_id):
             raise AttemptStale(f"attempt {attempt.number} is {attempt.state}", build=build)
-        return _claim(farm, session, row, attempt)
+        if refused is None:
+            return _claim(farm, session, row, attempt)
+    raise AttemptStale(refused, build=build, worker=request.worker)
 
 
 def input_file(farm: Farm, build: str, fence: int, sha256: str) -> Served:
@@ -100,8 +112,17 @@ def publish(farm: Farm, build: str, request: PublishRequest) -> PublishReply:
         _held(session, build, request.fence)
         wanted = {file.sha256: file for file in request.files}
         have = {blob.sha256 for blob in session.scalars(select(Blob).where(Blob.sha256.in_(list(wanted)))) if blob.key}
+    if have:
+        have = _promised(farm, build, request.fence, have)
     missing = [file for file in wanted.values() if file.sha256 not in have]
-    opened = {row.sha256: row for row in uploads.begin(farm, _owner(build, request.fence), missing)} if missing else {}
+    owner = uploads.owner_of(build, request.fence)
+    opened = {row.sha256: row for row in uploads.begin(farm, owner, missing)} if missing else {}
+    try:
+        with farm.read() as session:
+            _held(session, build, request.fence)
+    except AttemptStale:  # it ended meanwhile, and whoever ended it did not see these
+        uploads.forget(farm, [owner])
+        raise
     return PublishReply(slots=[_slot(farm, file, opened.get(file.sha256)) for file in request.files])
 
 
@@ -116,7 +137,7 @@ def complete(farm: Farm, build: str, request: Complete) -> BuildView:
             return builds.view(session, row)
         _held(session, build, request.fence)
         _check_manifest(row, request.manifest)
-    for upload in uploads.of_attempt(farm, _owner(build, request.fence), request.uploads):
+    for upload in uploads.of_attempt(farm, uploads.owner_of(build, request.fence), request.uploads):
         uploads.seal(farm, upload)
     with farm.write() as session:
         row = _build(session, build)
@@ -155,8 +176,17 @@ def fail(farm: Farm, build: str, request: Fail) -> BuildView:
         cache.settle_followers(session, row)
         session.flush()
         view = builds.view(session, row)
-    _discard_uploads(farm, build, request.fence)
+    uploads.forget(farm, [uploads.owner_of(build, request.fence)])
     return view
+
+
+def _promised(farm: Farm, build: str, fence: int, have: set[str]) -> set[str]:
+    """Those of the bytes that are here, and now stay here until the attempt ends, so that they need not be sent."""
+    with farm.write() as session:
+        _held(session, build, fence)
+        found = list(session.scalars(select(Blob).where(Blob.sha256.in_(list(have)))))
+        uploads.promise(farm, session, uploads.owner_of(build, fence), found)
+        return {blob.sha256 for blob in found}
 
 
 def _attach(session: Session, row: Build, request: Fail) -> None:
@@ -178,10 +208,6 @@ def _held(session: Session, build: str, fence: int) -> tuple[Build, Attempt]:
     if attempt is None or not holds(row, attempt, fence):
         raise AttemptStale(f"fencing number {fence} does not hold build {build}, which is {row.state}", build=build)
     return row, attempt
-
-
-def _owner(build: str, fence: int) -> str:
-    return f"attempt:{build}:{fence}"
 
 
 def _claim(farm: Farm, session: Session, row: Build, attempt: Attempt) -> Claim:
@@ -256,33 +282,24 @@ def _check_manifest(row: Build, manifest: Manifest) -> None:
 def _artifact(farm: Farm, session: Session, row: Build, attempt: Attempt, request: Complete) -> Artifact:
     digest = request.manifest.digest()
     known = session.get(Artifact, digest)
-    if known is not None:
+    if known is not None and known.evicted is None:
         return known
     assert row.cache_key is not None
     keys.enter(session, farm.signer.public)
     builder = farm.settings.public_url or f"urn:enginehouse:farm:{farm.signer.public.id}"
     said = provenance.statement(session, row, attempt, request.manifest, builder)
     verification = request.report.verification
-    artifact = Artifact(
-        id=digest,
-        serial=ids.new("artifact"),
-        cache_key=row.cache_key,
-        build_id=row.id,
-        model_id=row.model_id,
-        agrees=verification is None or verification.agrees,
-        manifest=request.manifest.model_dump(mode="json"),
-        report=request.report.model_dump(mode="json"),
-        envelope=farm.signer.sign(said).to_json().decode(),
-        created=now(session),
-    )
+    artifact = known or Artifact(id=digest)  # one whose files were given up has been built anew, and is told of anew
+    artifact.serial = ids.new("artifact")
+    artifact.cache_key = row.cache_key
+    artifact.build_id = row.id
+    artifact.model_id = row.model_id
+    artifact.agrees = verification is None or verification.agrees
+    artifact.manifest = request.manifest.model_dump(mode="json")
+    artifact.report = request.report.model_dump(mode="json")
+    artifact.envelope = farm.signer.sign(said).to_json().decode()
+    artifact.created = artifact.last_used = now(session)
+    artifact.evicted = None
     session.add(artifact)
-    session.flush()
+    uses.keep(session, artifact.serial, uses.ARTIFACT, [file.sha256 for file in request.manifest.files])
     return artifact
-
-
-def _discard_uploads(farm: Farm, build: str, fence: int) -> None:
-    with farm.read() as session:
-        rows = list(session.scalars(select(Upload).where(Upload.owner == _owner(build, fence))))
-    unfinished = [row for row in rows if row.state == uploads.OPEN]
-    if unfinished:
-        uploads.discard(farm, unfinished)

@@ -10,10 +10,11 @@ from scheduler.placement import PoolState, place
 
 
 def targets_of(request: JobRequest, model_format: str, online: Sequence[PoolState]) -> list[Target]:
-    """The request's targets, with each ``auto`` that names no tag spread over the pools that are online. Pure."""
+    """The request's targets, with each ``auto`` that requires nothing spread over the pools that are online. Pure."""
     found: list[Target] = []
     for target in request.targets:
-        found += _spread(_gated(target, request), model_format, online) if target.backend == AUTO else [target]
+        beside = request.baselines_of(target)
+        found += _spread(_gated(target, request), model_format, online, beside) if target.backend == AUTO else [target]
     return found
 
 
@@ -25,8 +26,8 @@ def _gated(target: Target, request: JobRequest) -> Target:
     return target.model_copy(update={"options": {**target.options, "gates": gates}})
 
 
-def _spread(target: Target, model_format: str, online: Sequence[PoolState]) -> list[Target]:
-    pools = sorted(pool.name for pool in place(target, model_format, online).pools)
+def _spread(target: Target, model_format: str, online: Sequence[PoolState], beside: Sequence[Target]) -> list[Target]:
+    pools = sorted(pool.name for pool in place(target, model_format, online, beside).pools)
     if target.requires or len(pools) < 2:
         return [target]
     return [target.model_copy(update={"requires": (pool,)}) for pool in pools]

@@ -1,37 +1,54 @@
-"""Blobs: bytes in the store under their SHA-256. Each is stored once, whoever sends it."""
+"""Blobs: bytes in the store under their SHA-256. Each is stored once, whoever sends it.
+
+Whoever is told that the farm has some bytes, or makes something of them, takes the mark of collection off them in the
+registry's writer; see ``scheduler.retention.collect`` for what the mark is.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from enginehouse.errors import DigestMismatch, StoreUnavailable, TooLarge
+from enginehouse.errors import DigestMismatch, RequestError, StoreUnavailable, TooLarge
 from scheduler import ids
 from scheduler.farm import Farm
 from scheduler.registry.engine import now
 from scheduler.registry.tables import Blob, Holding
 
+PREFIX = "blobs"
+"""The segment that every key of a blob begins with."""
+
 
 def new_key() -> str:
     """A place in the store that nobody has used. Objects are found through the registry, never by their key's form."""
     name = ids.new("blob")
-    return f"blobs/{name[-2:]}/{name}"
+    return f"{PREFIX}/{name[-2:]}/{name}"
 
 
-def receive(farm: Farm, stream: Iterator[bytes], declared_sha256: str | None, limit: int) -> tuple[str, int]:
+def receive(
+    farm: Farm, stream: Iterator[bytes], declared_sha256: str | None, limit: int, holder: str | None = None
+) -> tuple[str, int]:
     """Stream bytes into the store, hashed on the way; flat memory. Returns SHA-256 (hex) and size.
 
-    TooLarge beyond ``limit`` bytes, DigestMismatch when they are not what was declared: nothing is stored then.
+    ``holder``: the project that sends them. TooLarge beyond ``limit`` bytes, DigestMismatch when they are not what was
+    declared: nothing is stored then. A stream may last as long as an upload: an object that the registry does not know
+    yet is an orphan after that time and the grace.
     """
+    longest = farm.settings.upload_expires_s
+    until = time.monotonic() + longest
 
     def limited() -> Iterator[bytes]:
         size = 0
         for chunk in stream:
+            if time.monotonic() > until:
+                raise RequestError(f"the stream took longer than {longest} s", advice="Send the file in parts.")
             size += len(chunk)
             if size > limit:
                 raise TooLarge(f"more than {limit} bytes (ENGINEHOUSE_MAX_UPLOAD_BYTES)", limit=limit)
@@ -39,18 +56,44 @@ def receive(farm: Farm, stream: Iterator[bytes], declared_sha256: str | None, li
 
     key = new_key()
     sha256, size = farm.store.put(key, limited(), sha256=declared_sha256)
-    adopt(farm, key, sha256, size)
+    with farm.write() as session:
+        kept = enter(session, key, sha256, size, holder)
+    if not kept:
+        farm.store.delete(key)
     return sha256, size
 
 
-def adopt(farm: Farm, key: str, sha256: str, size: int) -> None:
-    """Enter a verified object as the blob of these bytes; a second copy of what is there already is deleted."""
+def enter(session: Session, key: str, sha256: str, size: int, holder: str | None = None) -> bool:
+    """Make a verified object the blob of these bytes, which ``holder`` has sent.
+
+    False when there was one already: the second copy is the caller's to delete, after this transaction.
+    """
+    known = session.get(Blob, sha256)
+    if known is None:
+        session.add(Blob(sha256=sha256, size=size, key=key, created=now(session)))
+        session.flush()
+    else:
+        known.unused_since = None
+    if holder is not None:
+        hold(session, holder, sha256)
+    return known is None or known.key == key
+
+
+def needed(session: Session, sha256s: Collection[str]) -> None:
+    """These blobs are needed, or were asked for: whatever was to be collected waits for its whole grace again."""
+    marked = Blob.sha256.in_(list(sha256s)) & Blob.unused_since.is_not(None)
+    session.execute(update(Blob).where(marked).values(unused_since=None))
+
+
+def still_here(farm: Farm, blob: Blob) -> bool:
+    """Whether a blob that was read can be promised for at least the grace from now on."""
+    if blob.unused_since is None:
+        return True
     with farm.write() as session:
-        known = session.get(Blob, sha256)
-        if known is None:
-            session.add(Blob(sha256=sha256, size=size, key=key, created=now(session)))
-    if known is not None and known.key != key:
-        farm.store.delete(key)
+        known = session.get(Blob, blob.sha256)
+        if known is not None:
+            known.unused_since = None
+        return known is not None
 
 
 def verify(farm: Farm, key: str, sha256: str) -> None:

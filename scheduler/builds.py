@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -12,15 +14,16 @@ from enginehouse.states import ENDED, AttemptState, BuildState, Origin, Phase
 from enginehouse.views import AttachmentView, AttemptView, BuildView, LogLine, LogPage
 from scheduler import cache, ladder, transitions
 from scheduler.farm import Farm
-from scheduler.registry.tables import Attempt, Build, LogRow, Worker
+from scheduler.registry.tables import Artifact, Attempt, Build, LogRow, Worker
 from scheduler.tokens import Principal
+from scheduler.waiting import Waiting
 
 LOG_PAGE = 1000
 
 
-def get(session: Session, principal: Principal, build: str) -> BuildView:
-    """One of the project's builds."""
-    return view(session, _row(session, principal, build))
+def get(session: Session, principal: Principal, build: str, waiting: Waiting | None = None) -> BuildView:
+    """One of the project's builds; with the line, also where in it the build stands."""
+    return view(session, _row(session, principal, build), waiting)
 
 
 def cancel(farm: Farm, principal: Principal, build: str) -> BuildView:
@@ -61,8 +64,9 @@ def attachment(
     return AttachmentView(build=row.id, attempt=number, name=name, text=text)
 
 
-def view(session: Session, row: Build) -> BuildView:
-    """What the API shows."""
+def view(session: Session, row: Build, waiting: Waiting | None = None) -> BuildView:
+    """What the API shows; with the line, also where in it the build stands."""
+    reason, wait = waiting.told(row) if waiting else (row.reason, None)
     query = (
         select(Attempt, Worker.name)
         .outerjoin(Worker, Worker.id == Attempt.worker_id)
@@ -82,18 +86,22 @@ def view(session: Session, row: Build) -> BuildView:
         )
         for attempt, worker in session.execute(query)
     ]
+    recipe = Recipe.model_validate(row.recipe)
     return BuildView(
         id=row.id,
         job=row.job_id,
         model=row.model_id,
-        target=Recipe.model_validate(row.recipe).target,
+        target=recipe.target,
         state=BuildState(row.state),
         phase=Phase(row.phase) if row.phase else None,
-        reason=row.reason,
+        reason=reason,
+        wait=wait,
         origin=Origin(row.origin) if row.origin else None,
         artifact=row.artifact_id,
+        artifact_evicted=_evicted(session, row),
         promoted=row.state == BuildState.SUCCEEDED,
         gates=Gates.model_validate(row.gates),
+        baselines=recipe.against(),
         rung=row.rung,
         ladder_of=row.ladder_of,
         replaced_by=ladder.replaced_by(session, row) if row.state == BuildState.FAILED else None,
@@ -105,6 +113,12 @@ def view(session: Session, row: Build) -> BuildView:
         started=row.started,
         ended=row.ended,
     )
+
+
+def _evicted(session: Session, row: Build) -> datetime | None:
+    if row.artifact_id is None:
+        return None
+    return session.scalar(select(Artifact.evicted).where(Artifact.id == row.artifact_id))
 
 
 def _row(session: Session, principal: Principal, build: str) -> Build:

@@ -40,7 +40,7 @@ def of_model(session: Session, project: str, model: str) -> tuple[list[Owned], b
     mine = exists().where(Build.artifact_id == Artifact.id, Build.project_id == project)
     query = (
         select(Artifact.id, Artifact.manifest, *parts)
-        .where(Artifact.model_id == model, mine)
+        .where(Artifact.model_id == model, Artifact.evicted.is_(None), mine)
         .order_by(Artifact.serial.desc())
         .limit(MOST + 1)
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from enginehouse.datasets import LABELS, DatasetKind, InputStatistics, takes
-from enginehouse.errors import DatasetMismatch, NotFound
+from enginehouse.errors import Conflict, DatasetMismatch, NotFound, RequestError
 from enginehouse.signature import ModelSignature, TensorSpec
+from enginehouse.states import JOB_ENDED
 from enginehouse.uploads import DatasetRequest
 from enginehouse.views import DatasetView, Page
 from scheduler import blobs, events, ids
@@ -17,8 +18,10 @@ from scheduler.farm import Farm
 from scheduler.inspection import inspect_dataset
 from scheduler.paging import page
 from scheduler.registry.engine import now
-from scheduler.registry.tables import Blob, Dataset
+from scheduler.registry.tables import Blob, Dataset, DeletedDataset, Job
 from scheduler.tokens import Principal
+
+_JOB_ENDED = [state.value for state in JOB_ENDED]
 
 _LISTED = 10
 """Names in a message."""
@@ -28,9 +31,7 @@ def receive(
     farm: Farm, principal: Principal, name: str, stream: Iterator[bytes], declared_sha256: str | None
 ) -> tuple[DatasetView, bool]:
     """A dataset version as a stream. Returns it and whether it is a new version."""
-    sha256, _ = blobs.receive(farm, stream, declared_sha256, farm.settings.max_upload_bytes)
-    with farm.write() as session:
-        blobs.hold(session, principal.project, sha256)
+    sha256, _ = blobs.receive(farm, stream, declared_sha256, farm.settings.max_upload_bytes, principal.project)
     return create(farm, principal, DatasetRequest(name=name, sha256=sha256))
 
 
@@ -38,9 +39,8 @@ def create(farm: Farm, principal: Principal, request: DatasetRequest) -> tuple[D
     """A dataset version from bytes that the project has uploaded; the newest version's bytes again make no new one."""
     with farm.read() as session:
         blob = blobs.held(session, principal.project, request.sha256)
-    if blob is None:
-        advice = "Upload the file first (POST /v1/uploads)."
-        raise NotFound("these bytes were not uploaded by this project", advice=advice, sha256=request.sha256)
+    if blob is None or not blobs.still_here(farm, blob):
+        raise _not_uploaded(request.sha256)
     with blobs.local(farm, blob) as path:
         contents = inspect_dataset(path, time_s=farm.settings.inspect_time_s, memory_mb=farm.settings.inspect_memory_mb)
     with farm.write() as session:
@@ -48,11 +48,14 @@ def create(farm: Farm, principal: Principal, request: DatasetRequest) -> tuple[D
         newest = session.scalar(mine.order_by(Dataset.version.desc()).limit(1))
         if newest is not None and newest.sha256 == request.sha256:
             return _view(newest, blob), False
+        if session.get(Blob, request.sha256) is None:  # collected since it was uploaded, a long time ago
+            raise _not_uploaded(request.sha256)
+        blobs.needed(session, [request.sha256])
         row = Dataset(
             serial=ids.new("dataset"),
             project_id=principal.project,
             name=request.name,
-            version=(newest.version if newest else 0) + 1,
+            version=max(newest.version if newest else 0, _last_deleted(session, principal.project, request.name)) + 1,
             sha256=request.sha256,
             samples=contents.samples,
             kind=contents.kind.value,
@@ -77,6 +80,34 @@ def find(session: Session, project: str, reference: str) -> Dataset:
     if row is None:
         raise NotFound(f"there is no dataset {reference}", dataset=reference)
     return row
+
+
+def delete(farm: Farm, principal: Principal, reference: str) -> None:
+    """Forget NAME@VERSION; its number is not given again. Conflict while a job that has not ended needs its bytes."""
+    name, at, version = reference.partition("@")
+    if not (at and name and version):
+        raise RequestError(f"'{reference}' does not name one version", advice="Write NAME@VERSION.", field="dataset")
+    with farm.write() as session:
+        row = find(session, principal.project, reference)
+        mine = (Job.project_id == principal.project) & (Job.dataset_id == row.sha256) & Job.state.not_in(_JOB_ENDED)
+        job = session.scalar(select(Job.id).where(mine).limit(1))
+        if job is not None:
+            advice = f"Wait for its end, or cancel it: 'enginehouse job cancel {job}'."
+            raise Conflict(f"job {job}, which has not ended, needs the dataset", advice=advice, job=job)
+        said = {"project_id": row.project_id, "name": row.name, "version": row.version, "sha256": row.sha256}
+        session.add(DeletedDataset(**said, deleted=now(session)))
+        session.delete(row)
+        events.emit(session, "dataset.deleted", project=principal.project, dataset=row.sha256, name=reference)
+
+
+def _last_deleted(session: Session, project: str, name: str) -> int:
+    mine = (DeletedDataset.project_id == project) & (DeletedDataset.name == name)
+    return session.scalar(select(func.max(DeletedDataset.version)).where(mine)) or 0
+
+
+def _not_uploaded(sha256: str) -> NotFound:
+    advice = "Upload the file first (POST /v1/uploads)."
+    return NotFound("these bytes were not uploaded by this project", advice=advice, sha256=sha256)
 
 
 def get(session: Session, principal: Principal, reference: str) -> DatasetView:

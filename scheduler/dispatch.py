@@ -1,28 +1,26 @@
-"""The scheduler's round: take back what was lost, send what is owed, dispatch what waits."""
+"""The scheduler's round: take back what was lost, send what is owed, dispatch what waits.
+
+Late binding: a build is bound to a pool when a slot of it is free, and not before; its queue never holds more.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 
-import structlog
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enginehouse.messages import BUILD
 from enginehouse.request import Recipe
-from enginehouse.signature import ModelSignature
-from enginehouse.states import BuildState, Origin
-from scheduler import cache, models, outbox, pools, transitions, workers
+from enginehouse.states import Origin
+from scheduler import cache, history, line, models, outbox, pools, projects, transitions, workers
+from scheduler.affinity import Host, preferred
 from scheduler.cachekey import cache_key
+from scheduler.fairness import Shares
 from scheduler.farm import Farm
-from scheduler.placement import Placement, PoolState, place
-from scheduler.registry.engine import now
+from scheduler.placement import Placement, PoolState
 from scheduler.registry.tables import Build
-
-log = structlog.get_logger(__name__)
-
-ROUND = 500
-"""Waiting builds that one round looks at."""
+from scheduler.turns import begun
 
 
 def tick(farm: Farm) -> None:
@@ -34,60 +32,103 @@ def tick(farm: Farm) -> None:
 
 
 def _dispatch(farm: Farm) -> int:
-    """Match waiting builds with free slots: by priority, then by age. Returns how many were sent or ended."""
-    moved = 0
+    """Match waiting builds with free slots. Returns how many were sent or ended."""
     with farm.read() as session:
-        if not _waiting(session):
+        if not line.anybody(session):
             return 0
     with farm.write(durable=False) as session:
-        online = {pool.name: pool for pool in pools.online(session)}
-        ahead = dict.fromkeys(online, 0)
-        for build in _waiting(session):
-            recipe = Recipe.model_validate(build.recipe)
-            model = models.row(session, build.project_id, build.model_id)
-            model_format = ModelSignature.model_validate(model.signature).format
-            placement = place(recipe.target, model_format, list(online.values()))
-            artifact = cache.find(session, recipe, placement.pools)
-            if artifact is not None:
-                cache.verdict(session, build, artifact, Origin.CACHE)
-                cache.settle_followers(session, build)
-                moved += 1
-            elif build.rung and (leader := cache.leader(session, build)) is not None:
-                cache.join(session, build, leader)  # a submission joined when it came; a rung came into being later
-            elif placement.now is None:
-                transitions.explain(session, build, _reason(placement, ahead))
-            else:
-                _send(farm, session, build, recipe, placement.now)
-                online[placement.now.name] = replace(placement.now, free=placement.now.free - 1)
-                moved += 1
-    return moved
+        online = pools.online(session)
+        free = {pool.name: pool.free for pool in online}
+        demands: dict[str, list[str]] = defaultdict(list)
+        for project, demand in line.kinds(session):
+            demands[project].append(demand)
+        placements = {demand: line.placed(demand, online) for each in demands.values() for demand in each}
+        shares, clock = projects.shares(session, farm.settings, list(demands))
+        heads = _Heads(session, placements)
+        sender = _Sender(farm, session)
+        for build, pool, cost_s in begun(Shares(shares, clock), demands, placements, free, heads):
+            sender.send(build, pool, cost_s)
+        projects.served(session, shares)
+        _explain(session, placements)
+        return sender.sent + heads.answered
 
 
-def _waiting(session: Session) -> list[Build]:
-    query = (
-        select(Build)
-        .where(Build.state == BuildState.WAITING.value, Build.joined_to.is_(None), Build.not_before <= now(session))
-        .order_by(Build.rank.desc(), Build.id)
-        .limit(ROUND)
-    )
-    return list(session.scalars(query))
+class _Heads:
+    """The line as ``turns`` reads it, from the registry."""
+
+    def __init__(self, session: Session, placements: Mapping[str, Placement]) -> None:
+        self.session = session
+        self.placements = placements
+        self.answered = 0
+        self._rows: dict[tuple[str, str], Iterator[Build]] = {}
+        self._heads: dict[tuple[str, str], Build | None] = {}
+        self._costs: dict[str, float] = {}
+
+    def head(self, project: str, demand: str) -> Build | None:
+        key = project, demand
+        if key not in self._heads:
+            if key not in self._rows:
+                self._rows[key] = line.of(self.session, project, demand)
+            self._heads[key] = next(self._rows[key], None)
+        return self._heads[key]
+
+    def take(self, project: str, demand: str) -> bool:
+        build = self._heads.pop((project, demand))
+        assert build is not None
+        recipe = Recipe.model_validate(build.recipe)
+        artifact = cache.find(self.session, project, recipe, self.placements[demand].pools)
+        if artifact is not None:
+            cache.verdict(self.session, build, artifact, Origin.CACHE)
+            cache.settle_followers(self.session, build)
+        elif (leader := cache.leader(self.session, build)) is not None:
+            cache.join(self.session, build, leader)
+        else:
+            return True
+        self.answered += 1
+        return False
+
+    def cost_s(self, demand: str) -> float:
+        if demand not in self._costs:
+            self._costs[demand] = history.expected(self.session, demand)
+        return self._costs[demand]
 
 
-def _send(farm: Farm, session: Session, build: Build, recipe: Recipe, pool: PoolState) -> None:
-    capability = pool.capability(recipe.target.backend)
-    assert capability is not None  # place() chose the pool for it
-    key = cache_key(recipe, capability, pool.hardware_class, pool.pipeline)
-    attempt = transitions.dispatched(session, build, pool.name, key, farm.settings.dispatch_expires_s)
-    body = {"build": build.id, "attempt": attempt.number}
-    outbox.owe(session, pools.queue_of(pool.name), BUILD, body)
+class _Sender:
+    """Sends builds to pools, or to the one worker of a pool that they had best go to."""
+
+    def __init__(self, farm: Farm, session: Session) -> None:
+        self.farm = farm
+        self.session = session
+        self.sent = 0
+        self._hosts: dict[str, list[Host]] = {}
+
+    def send(self, build: Build, pool: PoolState, cost_s: float) -> None:
+        recipe = Recipe.model_validate(build.recipe)
+        capability = pool.capability(recipe.target.backend)
+        assert capability is not None  # place() chose the pool for it
+        key = cache_key(recipe, capability, pool.hardware_class, pool.pipeline, pool.capabilities)
+        attempt = transitions.dispatched(self.session, build, pool.name, key, self.farm.settings.dispatch_expires_s)
+        attempt.charged_s = cost_s
+        queue = pools.queue_of(pool.name)
+        host = self._host(build, pool)
+        if host is not None:
+            host.free -= 1
+            attempt.meant_for = host.worker
+            queue = workers.queue_of(host.worker)
+        outbox.owe(self.session, queue, BUILD, {"build": build.id, "attempt": attempt.number})
+        self.sent += 1
+
+    def _host(self, build: Build, pool: PoolState) -> Host | None:
+        if pool.name not in self._hosts:
+            self._hosts[pool.name] = workers.hosts(self.session, pool.name)
+        model = models.row(self.session, build.project_id, build.model_id)
+        return preferred(self._hosts[pool.name], model.files[0]["sha256"], frozenset(build.avoid))
 
 
-def _reason(placement: Placement, ahead: dict[str, int]) -> str:
-    """Why it is not dispatched now; counts those before it in the line of the pool that it could go to."""
-    if not placement.pools:
-        return placement.reason
-    pool = placement.pools[0].name
-    before = ahead[pool]
-    ahead[pool] += 1
-    line = "it is the next" if before == 0 else f"{before} ahead of it"
-    return f"every slot of pool {pool} is busy; {line}"
+def _explain(session: Session, placements: Mapping[str, Placement]) -> None:
+    """Where somebody came or went, tell those that wait. Who asks for a build is told its place in line as well."""
+    told = line.told(session, list(placements))
+    for demand, placement in placements.items():
+        if told.get(demand) != placement.waits_for:
+            for build in line.tell(session, demand, placement.waits_for):
+                transitions.explain(session, build, placement.waits_for)

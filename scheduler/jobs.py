@@ -18,62 +18,86 @@ from enginehouse.signature import ModelSignature, TensorSpec
 from enginehouse.states import JobState, Origin, Priority
 from enginehouse.targets import Target
 from enginehouse.views import JobView, Page
-from scheduler import builds, cache, datasets, ids, ladder, models, pools, transitions
+from scheduler import builds, cache, datasets, ids, ladder, models, pools, projects, quarantine, transitions
+from scheduler.again import Again
 from scheduler.auto import targets_of
 from scheduler.farm import Farm
 from scheduler.paging import page
 from scheduler.placement import PoolState, place
 from scheduler.registry.engine import now
 from scheduler.registry.tables import Build, Dataset, Job, Project
-from scheduler.requirements import Given, check_target
+from scheduler.requirements import Given, check_baselines, check_target
 from scheduler.tokens import Principal
-
-RANKS = {Priority.LOW: 0, Priority.NORMAL: 1, Priority.HIGH: 2}
+from scheduler.waiting import Waiting
 
 
 def submit(
-    farm: Farm, principal: Principal, request: JobRequest, idempotency_key: str | None = None, request_id: str = ""
+    farm: Farm,
+    principal: Principal,
+    request: JobRequest,
+    idempotency_key: str | None = None,
+    request_id: str = "",
+    again: Again | None = None,
 ) -> tuple[JobView, bool]:
     """Accept a job. Returns it and whether it is new (False: the idempotency key was seen before).
 
     Job, builds and event are written in one transaction; the answer already shows what the cache had.
     """
-    digest = hashlib.sha256(canonical_json(request.model_dump(mode="json"))).hexdigest()
     with farm.write() as session:
-        seen = _seen(session, principal.project, idempotency_key, digest)
+        seen = _seen(session, principal.project, idempotency_key, _digest(request, again))
         if seen is not None:
             return view(session, seen), False
-        model = models.row(session, principal.project, request.model)
-        signature = ModelSignature.model_validate(model.signature)
-        announced = [found for pool in pools.ever(session) for found in pool.capabilities]
-        check_shapes(signature.inputs, request.shapes)
-        profiles = _profiles(request, signature)
-        dataset = None
-        if request.dataset is not None:
-            dataset = datasets.find(session, principal.project, request.dataset)
-            specs = [TensorSpec.model_validate(spec) for spec in dataset.inputs]
-            datasets.check_fits(specs, signature, dataset.name)
-        given = Given(signature, dataset.samples if dataset else None, request.shapes, profiles)
-        online = pools.online(session)
-        targets = targets_of(request, signature.format, online)
-        for target in targets:
-            check_target(target, given, announced)
-        job = _job(session, principal, request, dataset, idempotency_key, digest, request_id)
-        rows = _builds_of(job, request, _recipes(request, targets, dataset, profiles))
-        session.add(job)
-        session.flush()
-        session.add_all(rows)
-        session.flush()
-        transitions.created(session, job, rows)
-        for row in rows:
-            _answer(session, row, signature.format, online)
-        session.flush()
-        return view(session, job), True
+        return view(session, accept(farm, session, principal, request, idempotency_key, request_id, again=again)), True
 
 
-def get(session: Session, principal: Principal, job: str) -> JobView:
-    """One of the project's jobs."""
-    return view(session, _row(session, principal, job))
+def accept(
+    farm: Farm,
+    session: Session,
+    principal: Principal,
+    request: JobRequest,
+    idempotency_key: str | None = None,
+    request_id: str = "",
+    batch: str | None = None,
+    again: Again | None = None,
+) -> Job:
+    """The job in a transaction that the caller has begun. Raises what is wrong with the request."""
+    model = models.row(session, principal.project, request.model)
+    signature = ModelSignature.model_validate(model.signature)
+    known = pools.ever(session)
+    announced = [found for pool in known for found in pool.capabilities]
+    check_shapes(signature.inputs, request.shapes)
+    profiles = _profiles(request, signature)
+    dataset = None
+    if request.dataset is not None:
+        dataset = datasets.find(session, principal.project, request.dataset)
+        specs = [TensorSpec.model_validate(spec) for spec in dataset.inputs]
+        datasets.check_fits(specs, signature, dataset.name)
+    given = Given(signature, dataset.samples if dataset else None, request.shapes, profiles)
+    online = pools.online(session)
+    targets = targets_of(request, signature.format, online)
+    for target in targets:
+        check_target(target, given, announced)
+        check_baselines(target, request.baselines_of(target), given, known)
+    job = _job(session, principal, request, dataset, idempotency_key, _digest(request, again), request_id)
+    job.batch_id = batch
+    rows = _builds_of(job, request, _recipes(request, targets, dataset, profiles), signature.format)
+    if again is not None:
+        again.mark(rows)
+    projects.check_room(session, farm.settings, principal.project, len(rows))
+    session.add(job)
+    session.flush()
+    session.add_all(rows)
+    session.flush()
+    transitions.created(session, job, rows, **({"cloned_from": again.job} if again else {}))
+    for row in rows:
+        _answer(session, row, signature.format, online)
+    session.flush()
+    return job
+
+
+def get(session: Session, principal: Principal, job: str, waiting: Waiting | None = None) -> JobView:
+    """One of the project's jobs; with the line, also where in it the builds stand."""
+    return view(session, _row(session, principal, job), waiting)
 
 
 def list_(
@@ -98,15 +122,20 @@ def cancel(farm: Farm, principal: Principal, job: str) -> JobView:
     """Cancel every build of the job that has not ended; those already ended stay as they are."""
     with farm.write() as session:
         row = _row(session, principal, job)
-        for build in _builds(session, row):
-            transitions.cancel(session, build)
-            cache.settle_followers(session, build)
+        stop(session, row)
         session.flush()
         return view(session, row)
 
 
-def view(session: Session, row: Job) -> JobView:
-    """What the API shows."""
+def stop(session: Session, job: Job) -> None:
+    """Cancel its builds in a transaction that the caller has begun."""
+    for build in _builds(session, job):
+        transitions.cancel(session, build)
+        cache.settle_followers(session, build)
+
+
+def view(session: Session, row: Job, waiting: Waiting | None = None) -> JobView:
+    """What the API shows; with the line, also where in it the builds stand."""
     return JobView(
         id=row.id,
         name=row.name,
@@ -118,10 +147,15 @@ def view(session: Session, row: Job) -> JobView:
         gates=Gates.model_validate(row.gates),
         ladder=row.ladder,
         limits=Limits.model_validate(row.limits),
-        builds=[builds.view(session, build) for build in _builds(session, row)],
+        builds=[builds.view(session, build, waiting) for build in _builds(session, row)],
         created=row.created,
         ended=row.ended,
     )
+
+
+def _digest(request: JobRequest, again: Again | None) -> str:
+    asked = request.model_dump(mode="json") | ({"again": again.job} if again else {})
+    return hashlib.sha256(canonical_json(asked)).hexdigest()
 
 
 def _seen(session: Session, project: str, key: str | None, digest: str) -> Job | None:
@@ -161,7 +195,7 @@ def _recipes(
         "profiles": tuple(profiles),
         "metric": request.metric,
     }
-    return [Recipe(target=target, **common) for target in targets]
+    return [Recipe(target=target, baselines=request.baselines_of(target), **common) for target in targets]
 
 
 def _job(
@@ -192,25 +226,26 @@ def _job(
     )
 
 
-def _builds_of(job: Job, request: JobRequest, recipes: Sequence[Recipe]) -> list[Build]:
-    rank = RANKS[Priority(job.priority)]
+def _builds_of(job: Job, request: JobRequest, recipes: Sequence[Recipe], model_format: str) -> list[Build]:
     return [
-        ladder.new_build(job, number, recipe, request.gates_of(recipe.target).model_dump(mode="json"), rank=rank)
+        ladder.new_build(job, number, recipe, request.gates_of(recipe.target).model_dump(mode="json"), model_format)
         for number, recipe in enumerate(recipes)
     ]
 
 
 def _answer(session: Session, build: Build, model_format: str, online: list[PoolState]) -> None:
-    """From the cache, by joining, or by waiting for the dispatcher with the reason."""
+    """From the cache, by what is in quarantine, by joining, or by waiting for the dispatcher with the reason."""
     recipe = Recipe.model_validate(build.recipe)
-    placement = place(recipe.target, model_format, online)
-    artifact = cache.find(session, recipe, placement.pools)
+    placement = place(recipe.target, model_format, online, recipe.against())
+    artifact = cache.find(session, build.project_id, recipe, placement.pools)
     if artifact is not None:
         cache.verdict(session, build, artifact, Origin.CACHE)
+    elif (refused := quarantine.refusal(session, build, online)) is not None:
+        transitions.failed(session, build, refused)
     elif (leader := cache.leader(session, build)) is not None:
         cache.join(session, build, leader)
     else:
-        transitions.explain(session, build, placement.reason or "about to be dispatched")
+        transitions.explain(session, build, placement.waits_for)
 
 
 def _row(session: Session, principal: Principal, job: str) -> Job:

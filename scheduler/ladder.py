@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from enginehouse.baselines import against
 from enginehouse.capability import Capability
 from enginehouse.errors import EnginehouseError, Failure, InvalidOption
 from enginehouse.ladder import MIXED, below, described, goes_on
 from enginehouse.request import Recipe
 from enginehouse.signature import ModelSignature
-from enginehouse.states import BuildState
+from enginehouse.states import BuildState, Priority
 from enginehouse.targets import Target
-from scheduler import ids, models, pools
+from scheduler import ids, line, models, pools
 from scheduler.cachekey import request_key
 from scheduler.placement import PoolState, place
 from scheduler.registry.engine import now
@@ -31,8 +32,17 @@ class Step:
     note: str
 
 
-def next_step(target: Target, given: Given, known: Sequence[PoolState], online: Sequence[PoolState]) -> Step:
-    """The first rung under ``target`` that somebody offers: of those online, else of all that were ever known. Pure."""
+def next_step(
+    target: Target,
+    given: Given,
+    known: Sequence[PoolState],
+    online: Sequence[PoolState],
+    baselines: Sequence[Target] = (),
+) -> Step:
+    """The first rung under ``target`` that somebody offers: of those online, else of all that were ever known. Pure.
+
+    ``baselines``: what the rung is measured against, too.
+    """
     found: list[Step] = []
     passed: list[str] = []
     for wanted in below(target):
@@ -50,7 +60,7 @@ def next_step(target: Target, given: Given, known: Sequence[PoolState], online: 
     away: list[str] = []
     for step in found:
         assert step.target is not None
-        placement = place(step.target, given.signature.format, online)
+        placement = place(step.target, given.signature.format, online, against(step.target, baselines))
         if placement.pools:
             return Step(step.target, "; ".join(filter(None, [step.note, *away])))
         away.append(f"{described(step.target)} passed over: {placement.reason}")
@@ -68,13 +78,12 @@ def go_on(session: Session, build: Build, failure: Failure) -> Build | None:
     recipe = Recipe.model_validate(build.recipe)
     signature = ModelSignature.model_validate(models.row(session, build.project_id, build.model_id).signature)
     given = Given(signature, _samples(session, build, recipe), recipe.shapes, recipe.profiles)
-    step = next_step(recipe.target, given, pools.ever(session), pools.online(session))
+    step = next_step(recipe.target, given, pools.ever(session), pools.online(session), recipe.baselines)
     if step.target is None:
         build.note = "; ".join(filter(None, [build.note, step.note]))
         return None
-    rung = new_build(
-        job, build.position, recipe.model_copy(update={"target": step.target}), build.gates, rank=build.rank
-    )
+    wanted = recipe.model_copy(update={"target": step.target})
+    rung = new_build(job, build.position, wanted, build.gates, signature.format)
     rung.ladder_of = build.ladder_of or build.id
     rung.rung = build.rung + 1
     rung.created = rung.not_before = now(session)
@@ -82,7 +91,7 @@ def go_on(session: Session, build: Build, failure: Failure) -> Build | None:
     return rung
 
 
-def new_build(job: Job, position: int, recipe: Recipe, gates: dict[str, object], *, rank: int) -> Build:
+def new_build(job: Job, position: int, recipe: Recipe, gates: dict[str, object], model_format: str) -> Build:
     """A build's row, before anything has happened to it."""
     return Build(
         id=ids.new("build"),
@@ -96,7 +105,8 @@ def new_build(job: Job, position: int, recipe: Recipe, gates: dict[str, object],
         state=BuildState.WAITING.value,
         reason="",
         note="",
-        rank=rank,
+        demand=line.demand(model_format, recipe.target, recipe.against()),
+        due=line.due(job.created, Priority(job.priority)),
         request_key=request_key(recipe),
         attempt=0,
         tries=0,
@@ -120,7 +130,7 @@ def replaced_by(session: Session, build: Build) -> str | None:
 
 def _fitting(wanted: Target, given: Given, known: Sequence[PoolState]) -> Target:
     """The rung as one of the pools takes it. Raises the reason why none does."""
-    hardware = [pool for pool in known if pool.known_by.issuperset(wanted.requires)]
+    hardware = [pool for pool in known if pool.meets(wanted)]
     offers = [offer for pool in hardware if (offer := pool.capability(wanted.backend))]
     complaint: EnginehouseError | None = None
     for offer in offers:

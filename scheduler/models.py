@@ -10,9 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enginehouse.bundle import canonical_json, safe_path
-from enginehouse.errors import NotFound, RequestError
+from enginehouse.errors import Conflict, NotFound, RequestError
 from enginehouse.formats import LONE_FILES, Format
 from enginehouse.signature import ModelFile, ModelSignature
+from enginehouse.states import ENDED
 from enginehouse.uploads import ModelRequest, UploadedFile
 from enginehouse.views import ModelView, Page
 from scheduler import blobs, events, ids
@@ -20,9 +21,12 @@ from scheduler.farm import Farm
 from scheduler.inspection import inspect_model
 from scheduler.paging import page
 from scheduler.registry.engine import now
-from scheduler.registry.tables import Blob, Model
+from scheduler.registry.tables import Blob, Build, Model
+from scheduler.retention import uses
 from scheduler.serving import Served, serve_blob
 from scheduler.tokens import Principal
+
+_ENDED = [state.value for state in ENDED]
 
 LONE_FILE = "model"
 """The path of a model that came as one stream, until its format is known."""
@@ -40,9 +44,7 @@ def receive(
     farm: Farm, principal: Principal, name: str, stream: Iterator[bytes], declared_sha256: str | None
 ) -> tuple[ModelView, bool]:
     """A model of one file, as a stream of any size. Returns the model and whether it is new to the project."""
-    sha256, _ = blobs.receive(farm, stream, declared_sha256, farm.settings.max_upload_bytes)
-    with farm.write() as session:
-        blobs.hold(session, principal.project, sha256)
+    sha256, _ = blobs.receive(farm, stream, declared_sha256, farm.settings.max_upload_bytes, principal.project)
     return create(farm, principal, ModelRequest(name=name, files=[UploadedFile(path=LONE_FILE, sha256=sha256)]))
 
 
@@ -57,8 +59,7 @@ def create(farm: Farm, principal: Principal, request: ModelRequest) -> tuple[Mod
                 raise RequestError(str(error), field="files.path", path=wanted.path) from None
             blob = blobs.held(session, principal.project, wanted.sha256)
             if blob is None:
-                detail = f"{wanted.path}: these bytes were not uploaded by this project"
-                raise NotFound(detail, advice="Upload the file first (POST /v1/uploads).", sha256=wanted.sha256)
+                raise _not_uploaded(wanted.path, wanted.sha256)
             files.append(ModelFile(path=wanted.path, sha256=blob.sha256, size=blob.size))
             held.append(blob)
         if len({file.path for file in files}) < len(files):
@@ -66,6 +67,9 @@ def create(farm: Farm, principal: Principal, request: ModelRequest) -> tuple[Mod
         known = session.get(Model, (principal.project, model_id(files)))
     if known is not None:
         return _view(known), False
+    for file, blob in zip(files, held, strict=True):
+        if not blobs.still_here(farm, blob):
+            raise _not_uploaded(file.path, file.sha256)
     signature = _inspect(farm, files, held)
     if files[0].path == LONE_FILE:
         files[0] = files[0].model_copy(update={"path": LONE_FILES[Format(signature.format)]})
@@ -73,6 +77,9 @@ def create(farm: Farm, principal: Principal, request: ModelRequest) -> tuple[Mod
         known = session.get(Model, (principal.project, model_id(files)))
         if known is not None:
             return _view(known), False
+        for file in files:
+            if session.get(Blob, file.sha256) is None:  # collected since they were uploaded, a long time ago
+                raise _not_uploaded(file.path, file.sha256)
         row = Model(
             project_id=principal.project,
             id=model_id(files),
@@ -84,8 +91,23 @@ def create(farm: Farm, principal: Principal, request: ModelRequest) -> tuple[Mod
             created=now(session),
         )
         session.add(row)
+        uses.keep(session, row.serial, uses.MODEL, [file.sha256 for file in files])
         events.emit(session, "model.created", project=principal.project, model=row.id, name=row.name)
     return _view(row), True
+
+
+def delete(farm: Farm, principal: Principal, model: str) -> None:
+    """Forget one of the project's models; what was built of it stays. Conflict while a build in flight needs it."""
+    with farm.write() as session:
+        found = row(session, principal.project, model)
+        in_flight = select(Build.id).where(Build.project_id == principal.project, Build.model_id == model)
+        build = session.scalar(in_flight.where(Build.state.not_in(_ENDED)).limit(1))
+        if build is not None:
+            advice = f"Wait for its end, or cancel it: 'enginehouse job cancel {build} --build'."
+            raise Conflict(f"build {build}, which is in flight, needs the model", advice=advice, build=build)
+        uses.release(session, found.serial)
+        session.delete(found)
+        events.emit(session, "model.deleted", project=principal.project, model=model, name=found.name)
 
 
 def get(session: Session, principal: Principal, model: str) -> ModelView:
@@ -108,6 +130,14 @@ def list_(session: Session, principal: Principal, limit: int = 50, after: str | 
     return Page(items=[_view(found) for found in rows], next=following)
 
 
+def share(farm: Farm, principal: Principal, model: str, shared: bool) -> ModelView:
+    """Say whether other projects that have the same bytes may be given what this project had built of them."""
+    with farm.write() as session:
+        found = row(session, principal.project, model)
+        found.shared = shared
+        return _view(found)
+
+
 def file(farm: Farm, principal: Principal, model: str, path: str) -> Served:
     """One file of a model, to be downloaded."""
     with farm.read() as session:
@@ -117,6 +147,11 @@ def file(farm: Farm, principal: Principal, model: str, path: str) -> Served:
     if blob is None:
         raise NotFound(f"model {model} has no file {path}", model=model, path=path)
     return serve_blob(farm, blob, path)
+
+
+def _not_uploaded(path: str, sha256: str) -> NotFound:
+    detail = f"{path}: these bytes were not uploaded by this project"
+    return NotFound(detail, advice="Upload the file first (POST /v1/uploads).", sha256=sha256)
 
 
 def _inspect(farm: Farm, files: list[ModelFile], held: list[Blob]) -> ModelSignature:
@@ -132,5 +167,6 @@ def _view(found: Model) -> ModelView:
         size=found.size,
         files=[ModelFile.model_validate(f) for f in found.files],
         signature=ModelSignature.model_validate(found.signature),
+        shared=found.shared,
         created=found.created,
     )

@@ -1,6 +1,7 @@
 """Whether a request can be built at all, against what workers have announced. Pure.
 
-What nobody offers *yet* (a known toolchain, a hardware tag) is no error: such a build waits, with the reason.
+What nobody offers *yet* (a known toolchain, a hardware tag, what a constraint asks for) is no error: such a build
+waits, with the reason.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
+from enginehouse.baselines import against
 from enginehouse.capability import Capability
 from enginehouse.errors import (
+    BaselineNotOffered,
     BoundsRequired,
     DatasetRequired,
     DatasetTooSmall,
@@ -27,6 +30,7 @@ from enginehouse.shapes import Profile, Shapes, unbounded
 from enginehouse.signature import ModelSignature
 from enginehouse.targets import AUTO, BACKENDS, Target
 from scheduler.cachekey import with_defaults
+from scheduler.placement import PoolState, place
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,26 @@ def check_target(target: Target, given: Given, announced: Sequence[Capability]) 
         )
     for check in (_options, _samples, _bounds):
         _some(reading, lambda found, check=check: check(target, given, found))  # type: ignore[misc]
+
+
+def check_baselines(target: Target, baselines: Sequence[Target], given: Given, known: Sequence[PoolState]) -> None:
+    """Raise the error that names a baseline that no worker can build beside the target.
+
+    ``known``: every pool that was ever announced. Where none of them takes the target itself, its build waits for one.
+    """
+    wanted = against(target, baselines)
+    for one in wanted:
+        check_target(one, given, [found for pool in known for found in pool.capabilities])
+    able = place(target, given.signature.format, known).pools
+    if not able or place(target, given.signature.format, able, wanted).pools:
+        return
+    alone = [str(one) for one in wanted if not any(pool.builds(one, given.signature.format) for pool in able)]
+    what = f"no worker that offers {target} offers"
+    raise BaselineNotOffered(
+        f"{what} {alone[0]}" if alone else f"{what} all of {', '.join(map(str, wanted))}",
+        target=str(target),
+        baselines=alone or [str(one) for one in wanted],
+    )
 
 
 def without_unknown(options: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

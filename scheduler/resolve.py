@@ -27,6 +27,7 @@ from scheduler.candidates import Owned
 from scheduler.farm import Farm
 from scheduler.ranking import Candidate, rank
 from scheduler.requirements import Given
+from scheduler.retention import last_use
 from scheduler.shape_fit import shape_refusal
 from scheduler.tokens import Principal
 
@@ -41,6 +42,8 @@ def resolve(farm: Farm, principal: Principal, request: ResolveRequest, request_i
     Raises NotFound, InvalidShapes, UnknownBackend, DatasetMismatch for what the request names.
     """
     answer, plan, dataset = _look(farm, principal, request)
+    if answer.best is not None:
+        last_use.resolved(farm, answer.best.artifact)
     if answer.best is not None or not request.enqueue or not plan.targets:
         return answer
     job = _job(farm, principal, request, plan, dataset, request_id)

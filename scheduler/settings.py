@@ -100,6 +100,45 @@ class Settings(BaseSettings):
         default=8192, ge=256, description="address space of the process that inspects a model or dataset, MiB"
     )
 
+    most_running: int | None = Field(
+        default=None, ge=1, description="builds that a project may have under way, where it has no quota of its own"
+    )
+    most_waiting: int = Field(
+        default=10_000, ge=1, description="builds that a project may have waiting, where it has no quota of its own"
+    )
+    farm_most_waiting: int = Field(
+        default=1_000_000, ge=1, description="builds that all projects together may have waiting; more get a 429"
+    )
+
+    # --- how long things are kept ------------------------------------------------------------
+
+    keep_days: int = Field(
+        default=0, ge=0, description="days without use after which an artifact's files are removed; 0: kept for ever"
+    )
+    store_budget_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="bytes that all artifacts together may take; the least recently used lose their files first; "
+        "0: no limit",
+    )
+    keep_failed_days: int = Field(
+        default=30,
+        ge=0,
+        description="the same as keep_days, for artifacts that are only evidence of failed builds; 0: kept for ever",
+    )
+    keep_events_days: int = Field(
+        default=90, ge=0, description="days that events of ended jobs and of the farm are kept; 0: for ever"
+    )
+    keep_logs_days: int = Field(
+        default=90, ge=0, description="days after a build's end that its log is kept; 0: for ever"
+    )
+    gc_grace_s: int = Field(
+        default=86_400,
+        ge=3600,
+        description="seconds that bytes are kept which nothing needs; an artifact that is new or was just used is left "
+        "alone for as long",
+    )
+
     # --- timing ------------------------------------------------------------------------------
 
     heartbeat_s: float = Field(default=5, gt=0, description="seconds between a worker's heartbeats")

@@ -11,14 +11,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from enginehouse.errors import NotFound, RequestError, Unauthenticated
+from enginehouse.errors import Forbidden, NotFound, RequestError, Unauthenticated
 from enginehouse.views import TokenView
 from scheduler import ids
 from scheduler.farm import Farm
+from scheduler.projects import by_name
 from scheduler.registry.engine import now
 from scheduler.registry.tables import Project, Token
 
-SCOPES = ("read", "submit", "admin", "work")
+SCOPES = ("read", "submit", "admin", "operate", "work")
 DEFAULT_PROJECT = "default"
 _PREFIX = "eh_"
 _USED_GRANULARITY = timedelta(minutes=5)
@@ -26,7 +27,7 @@ _USED_GRANULARITY = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: a project, and what is allowed. 'admin' implies 'read' and 'submit', never 'work'."""
+    """Who asks: a project, and what is allowed. 'admin' implies 'read' and 'submit', 'operate' all but 'work'."""
 
     token: str | None
     project: str
@@ -35,7 +36,8 @@ class Principal:
 
     def may(self, scope: str) -> bool:
         """Whether this principal has the scope."""
-        return scope in self.scopes or (scope in {"read", "submit"} and "admin" in self.scopes)
+        implied = {"operate": {"read", "submit", "admin"}, "admin": {"read", "submit"}}
+        return scope in self.scopes or any(scope in implied.get(mine, ()) for mine in self.scopes)
 
 
 def mint() -> str:
@@ -82,13 +84,21 @@ def touch(farm: Farm, principal: Principal) -> None:
 def loopback_principal(session: Session) -> Principal:
     """Who a request from the embedded farm's own machine acts as."""
     del session
-    return Principal(None, DEFAULT_PROJECT, frozenset({"admin", "read", "submit"}), "loopback")
+    return Principal(None, DEFAULT_PROJECT, frozenset({"operate", "admin", "read", "submit"}), "loopback")
 
 
 def create(
-    session: Session, principal: Principal, name: str, scopes: list[str], expires_days: int | None
+    session: Session,
+    principal: Principal,
+    name: str,
+    scopes: list[str],
+    expires_days: int | None,
+    project: str | None = None,
 ) -> tuple[TokenView, str]:
-    """A new token and its secret, which is not kept."""
+    """A new token and its secret, which is not kept. Only who operates the farm makes them for all of it.
+
+    Raises RequestError, Forbidden or NotFound.
+    """
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise RequestError(
@@ -96,9 +106,16 @@ def create(
         )
     if "work" in scopes and len(set(scopes)) > 1:
         raise RequestError("a worker's token has the scope 'work' and no other", field="scopes")
+    mine = session.get_one(Project, principal.project)
+    for_whole_farm = {"operate", "work"} & set(scopes)
+    if (for_whole_farm or project not in (None, mine.name)) and not principal.may("operate"):
+        what = f"the scope '{min(for_whole_farm)}'" if for_whole_farm else f"the project {project}"
+        raise Forbidden(f"only a token with the scope 'operate' may make one with {what}", needs="operate")
+    if project is not None:
+        mine = by_name(session, project)
     secret = mint()
     moment = now(session)
-    row = _row(principal.project, name, secret, sorted(set(scopes)), moment)
+    row = _row(mine.id, name, secret, sorted(set(scopes)), moment)
     row.expires = moment + timedelta(days=expires_days) if expires_days else None
     session.add(row)
     return _view(row), secret
@@ -121,7 +138,7 @@ def revoke(session: Session, principal: Principal, token: str) -> None:
 def bootstrap(farm: Farm) -> None:
     """The default project, and the tokens that the settings name."""
     wanted = [
-        ("admin", farm.settings.admin_token, ["admin", "read", "submit"]),
+        ("admin", farm.settings.admin_token, ["admin", "operate", "read", "submit"]),
         ("worker", farm.settings.worker_token, ["work"]),
     ]
     with farm.write() as session:
@@ -133,8 +150,11 @@ def bootstrap(farm: Farm) -> None:
             if secret is None:
                 continue
             text = secret.get_secret_value()
-            if session.scalar(select(Token.id).where(Token.sha256 == _hash(text))) is None:
+            row = session.scalar(select(Token).where(Token.sha256 == _hash(text)))
+            if row is None:
                 session.add(_row(DEFAULT_PROJECT, f"{name} (settings)", text, scopes, moment))
+            elif row.name == f"{name} (settings)":
+                row.scopes = scopes  # a later version's may be more
 
 
 def _row(project: str, name: str, secret: str, scopes: list[str], moment: datetime) -> Token:

@@ -57,6 +57,7 @@ def replace(farm: Farm, key: str, update: KeptUpdate, stream: Iterator[bytes]) -
         row.version = update.version + 1
         row.updated = now(session)
         session.flush()
+        blobs.needed(session, [sha256])
         blob = session.get_one(Blob, sha256)
     return _view(farm, row, blob)
 

@@ -24,10 +24,11 @@ from enginehouse.states import (
     Phase,
     job_state,
 )
-from scheduler import events, ladder
+from scheduler import events, ladder, pools, quarantine
+from scheduler.fairness import settled
 from scheduler.farm import wake_after
 from scheduler.registry.engine import now
-from scheduler.registry.tables import Artifact, Attempt, Build, Job, Worker
+from scheduler.registry.tables import Artifact, Attempt, Build, Job, Project, Worker
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +77,10 @@ def _go_on(session: Session, build: Build) -> None:
     said: dict[str, Any] = {"ladder_of": rung.ladder_of, "rung": rung.rung, "note": rung.note}
     events.emit(session, "build.created", build=rung, state=rung.state, target=target, **said)
     log.info("build.created", build=rung.id, job=rung.job_id, ladder_of=rung.ladder_of, rung=rung.rung)
+    refused = quarantine.refusal(session, rung, pools.online(session))
+    if refused is not None:
+        failed(session, rung, refused)
+        return
     explain(session, rung, "about to be dispatched")
     wake_after(session)
 
@@ -111,13 +116,16 @@ def _end_attempt(session: Session, build: Build, to: AttemptState, failure: Fail
     attempt.state = to.value
     attempt.ended = now(session)
     attempt.failure = failure.model_dump(mode="json") if failure else None
+    cost = (attempt.ended - attempt.started).total_seconds() if attempt.started else 0.0
+    project = session.get_one(Project, build.project_id)
+    project.finish = settled(project.finish, project.weight, attempt.charged_s, cost)
     wake_after(session)  # a slot is free
 
 
-def created(session: Session, job: Job, builds: list[Build]) -> None:
-    """A new job with its waiting builds."""
-    events.emit(session, "job.created", job=job, state=job.state, builds=[build.id for build in builds])
-    log.info("job.created", job=job.id, builds=len(builds), request=job.request_id)
+def created(session: Session, job: Job, builds: list[Build], **more: Any) -> None:
+    """A new job with its waiting builds. ``more``: what its event says beside that."""
+    events.emit(session, "job.created", job=job, state=job.state, builds=[build.id for build in builds], **more)
+    log.info("job.created", job=job.id, builds=len(builds), request=job.request_id, **more)
     wake_after(session)
 
 
@@ -173,10 +181,10 @@ def entered(session: Session, build: Build, phase: Phase) -> None:
         events.emit(session, "build.phase", build=build, phase=phase.value)
 
 
-def unclaimed(session: Session, build: Build) -> None:
-    """Nobody claimed the dispatch: it waits again, and no attempt is spent."""
+def unclaimed(session: Session, build: Build, why: str = "nobody claimed it in time; it is sent again") -> None:
+    """Nobody claimed the dispatch, or nobody shall: it waits again, and no attempt is spent."""
     _end_attempt(session, build, AttemptState.EXPIRED)
-    _move(session, build, BuildState.WAITING, "nobody claimed it in time; it is sent again")
+    _move(session, build, BuildState.WAITING, why)
 
 
 def succeeded(session: Session, build: Build, artifact: Artifact, origin: Origin) -> None:
@@ -200,13 +208,19 @@ def failed(session: Session, build: Build, failure: Failure, *, evidence: Artifa
 
 
 def setback(session: Session, build: Build, failure: Failure, max_attempts: int, *, lost: bool = False) -> None:
-    """An attempt ended badly: the build waits for the next one, or has had its last."""
+    """An attempt ended badly: the build waits for the next one, elsewhere where it can, or has had its last.
+
+    What takes a worker or its process down every time goes into quarantine.
+    """
+    attempt = current_attempt(session, build)
     _end_attempt(session, build, AttemptState.LOST if lost else AttemptState.FAILED, failure)
     if build.state == BuildState.CANCELLING:
         _move(session, build, BuildState.CANCELLED, "cancelled")
         return
     if not failure.retried or build.tries >= max_attempts:
         final = failure
+        if failure.code in quarantine.POISON:
+            quarantine.enter(session, build)
         if failure.fault is Fault.FARM:
             final = AttemptsExhausted(
                 f"{build.tries} attempts failed; the last: {failure.detail}", last=failure.code
@@ -214,7 +228,10 @@ def setback(session: Session, build: Build, failure: Failure, max_attempts: int,
         build.failure = final.model_dump(mode="json")
         _move(session, build, BuildState.FAILED, final.detail)
         return
-    wait = BACKOFF_S[min(build.tries, len(BACKOFF_S) - 1)] if not lost else 0.0
+    if attempt is not None and attempt.worker_id is not None and attempt.worker_id not in build.avoid:
+        build.avoid = [*build.avoid, attempt.worker_id]
+    spent = build.tries - 1 if lost else build.tries  # to notice that a worker was lost has taken its time already
+    wait = BACKOFF_S[max(0, min(spent, len(BACKOFF_S) - 1))]
     build.not_before = now(session) + timedelta(seconds=wait)
     build.phase = None
     _move(session, build, BuildState.WAITING, f"attempt {build.attempt} failed ({failure.code}); it is tried again")
@@ -259,6 +276,12 @@ def worker_state(session: Session, worker: Worker, state: str) -> None:
         events.emit(session, f"worker.{state}", worker=worker.name, pool=worker.pool)
         log.info("worker.moved", worker=worker.name, to=state)
         wake_after(session)
+
+
+def told_of_worker(session: Session, worker: Worker, kind: str) -> None:
+    """Something about a worker that is no state of it."""
+    events.emit(session, kind, worker=worker.name, pool=worker.pool)
+    log.info(kind, worker=worker.name)
 
 
 def initial_job_state() -> str:

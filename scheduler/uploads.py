@@ -8,18 +8,27 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, select
+import structlog
+from sqlalchemy import Select, String, cast, delete, literal, select
+from sqlalchemy.orm import Session
 
-from enginehouse.errors import Conflict, DigestMismatch, Forbidden, NotFound, RequestError, TooLarge
+from enginehouse.errors import Conflict, DigestMismatch, Forbidden, NotFound, RequestError, StoreUnavailable, TooLarge
+from enginehouse.states import AttemptState
 from enginehouse.uploads import PartRequest, PartsRequest, UploadRequest, part_size
 from enginehouse.views import PartUrl, PartView, UploadView
 from scheduler import blobs, ids
 from scheduler.farm import Farm
 from scheduler.registry.engine import now
-from scheduler.registry.tables import Blob, Upload
+from scheduler.registry.tables import Attempt, Blob, Upload
 from scheduler.tokens import Principal
 
 OPEN, COMPLETE = "open", "complete"
+_OF_ATTEMPTS = "attempt:"
+
+log = structlog.get_logger(__name__)
+
+_FORGOTTEN = "the upload was forgotten, and its bytes are not here any more"
+_SWEPT = 100
 
 
 def open_(farm: Farm, principal: Principal, request: UploadRequest) -> UploadView:
@@ -27,20 +36,21 @@ def open_(farm: Farm, principal: Principal, request: UploadRequest) -> UploadVie
     owner = _project(principal)
     with farm.read() as session:
         blob = blobs.held(session, principal.project, request.sha256)
-        if blob is not None and blob.size == request.size:
-            return UploadView(
-                id="",
-                sha256=blob.sha256,
-                size=blob.size,
-                state=COMPLETE,
-                part_size=part_size(blob.size),
-                expires=now(session),
-            )
         found = session.scalar(
             select(Upload)
             .where(Upload.owner == owner, Upload.sha256 == request.sha256, Upload.size == request.size)
             .where(Upload.state == OPEN, Upload.expires > now(session))
             .order_by(Upload.id.desc())
+        )
+        moment = now(session)
+    if blob is not None and blob.size == request.size and blobs.still_here(farm, blob):
+        return UploadView(
+            id="",
+            sha256=blob.sha256,
+            size=blob.size,
+            state=COMPLETE,
+            part_size=part_size(blob.size),
+            expires=moment,
         )
     if found is not None:
         try:
@@ -70,13 +80,38 @@ def begin(farm: Farm, owner: str, requests: Sequence[UploadRequest]) -> list[Upl
                 state=OPEN,
             )
         )
-    with farm.write(durable=False) as session:
+    with farm.write() as session:  # durable: bytes are on their way to it
         moment = now(session)
         for row in rows:
             row.created = moment
             row.expires = moment + timedelta(seconds=farm.settings.upload_expires_s)
         session.add_all(rows)
     return rows
+
+
+def promise(farm: Farm, session: Session, owner: str, found: Sequence[Blob]) -> None:
+    """An attempt is told that the farm has these bytes. They stay for as long as it runs, however long that is."""
+    if not found:
+        return
+    moment = now(session)
+    mine = select(Upload.sha256).where(Upload.owner == owner, Upload.state == COMPLETE)
+    promised = set(session.scalars(mine))
+    for blob in found:
+        if blob.sha256 in promised:
+            continue
+        row = Upload(id=ids.new("upload"), owner=owner, sha256=blob.sha256, size=blob.size, key=blob.key, handle="")
+        row.part_size = part_size(blob.size)
+        row.state = COMPLETE
+        row.created = moment
+        row.expires = moment + timedelta(seconds=farm.settings.upload_expires_s)
+        session.add(row)
+    blobs.needed(session, [blob.sha256 for blob in found])
+
+
+def live_owners() -> Select[str]:
+    """The owners of uploads whose attempts run."""
+    owner = literal("attempt:") + Attempt.build_id + ":" + cast(Attempt.fence, String)
+    return select(owner).where(Attempt.state == AttemptState.RUNNING.value, Attempt.fence.is_not(None))
 
 
 def view(farm: Farm, principal: Principal, upload: str) -> UploadView:
@@ -124,14 +159,22 @@ def receive_part(
 def complete(farm: Farm, principal: Principal, upload: str) -> UploadView:
     """Put the parts together, check the whole SHA-256, and keep the bytes. Repeating it is harmless."""
     row = _own(farm, principal, upload)
-    seal(farm, row)
+    if row.state != COMPLETE:
+        seal(farm, row, principal.project)
+        return _view(farm, row)
     with farm.write() as session:
+        if session.get(Blob, row.sha256) is None:
+            raise NotFound(_FORGOTTEN, advice="Upload the file again.", upload=upload)
+        blobs.needed(session, [row.sha256])
         blobs.hold(session, principal.project, row.sha256)
     return _view(farm, row)
 
 
-def seal(farm: Farm, row: Upload) -> None:
-    """Make an upload's bytes a blob, after reading them back. UploadIncomplete or DigestMismatch otherwise."""
+def seal(farm: Farm, row: Upload, holder: str | None = None) -> None:
+    """Make an upload's bytes a blob, after reading them back. UploadIncomplete or DigestMismatch otherwise.
+
+    From the upload's row to the blob's the object is never without one that names it, so it is never an orphan.
+    """
     if row.state == COMPLETE:
         return
     farm.store.finish(row.key, row.handle, row.size)
@@ -140,9 +183,14 @@ def seal(farm: Farm, row: Upload) -> None:
     except DigestMismatch:
         discard(farm, [row])
         raise
-    blobs.adopt(farm, row.key, row.sha256, row.size)
-    with farm.write(durable=False) as session:
-        session.get_one(Upload, row.id).state = COMPLETE
+    with farm.write() as session:
+        mine = session.get(Upload, row.id)
+        if mine is None:
+            raise NotFound(_FORGOTTEN, advice="Upload the file again.", upload=row.id)
+        mine.state = COMPLETE
+        kept = blobs.enter(session, row.key, row.sha256, row.size, holder)
+    if not kept:
+        farm.store.delete(row.key)
     row.state = COMPLETE
 
 
@@ -154,24 +202,69 @@ def abort(farm: Farm, principal: Principal, upload: str) -> None:
 
 
 def discard(farm: Farm, rows: list[Upload]) -> None:
-    """Forget uploads that will not be finished."""
+    """Forget uploads that will not be finished, or that nobody will come back to."""
     for row in rows:
-        farm.store.abort(row.key, row.handle)
+        if row.state == OPEN:
+            farm.store.abort(row.key, row.handle)
     with farm.write() as session:
         session.execute(delete(Upload).where(Upload.id.in_([row.id for row in rows])))
 
 
-def sweep(farm: Farm) -> int:
-    """Discard what was opened and never finished in time, and what killed processes left in the store."""
+def owner_of(build: str, fence: int) -> str:
+    """Under this an attempt's uploads are kept."""
+    return f"{_OF_ATTEMPTS}{build}:{fence}"
+
+
+def forget(farm: Farm, owners: Sequence[str]) -> None:
+    """Discard what these attempts had begun to upload. A store that does not answer is asked again by ``sweep``."""
+    if not owners:
+        return
     with farm.read() as session:
-        overdue = list(session.scalars(select(Upload).where(Upload.expires < now(session)).limit(100)))
-    unfinished = [row for row in overdue if row.state == OPEN]
-    if overdue:
+        mine = select(Upload).where(Upload.owner.in_(list(owners)))
+        rows = list(session.scalars(mine))
+    if not rows:
+        return
+    try:
+        discard(farm, rows)
+    except StoreUnavailable as error:
+        log.warning("uploads.not_discarded", owners=list(owners), detail=error.detail)
+
+
+def _sweep_attempts(farm: Farm) -> None:
+    """Discard what attempts had begun to upload that are over, whoever has missed it."""
+    with farm.read() as session:
+        theirs = (Upload.owner >= _OF_ATTEMPTS, Upload.owner < _OF_ATTEMPTS[:-1] + ";", Upload.state == OPEN)
+        owners = session.scalars(select(Upload.owner).where(*theirs).distinct().limit(1000)).all()
+        over = [owner for owner in owners if _is_over(session, owner)]
+    forget(farm, over)
+
+
+def _is_over(session: Session, owner: str) -> bool:
+    build, _, fence = owner.removeprefix(_OF_ATTEMPTS).rpartition(":")
+    mine = (Attempt.build_id == build) & (Attempt.fence == int(fence))
+    return session.scalar(select(Attempt.number).where(mine, Attempt.ended.is_(None))) is None
+
+
+def sweep(farm: Farm) -> int:
+    """Discard what was opened and never finished in time, and what killed processes left in the store.
+
+    What belongs to a running attempt stays: its promises hold until it ends.
+    """
+    _sweep_attempts(farm)
+    swept = 0
+    while True:
+        with farm.read() as session:
+            query = select(Upload).where(Upload.expires < now(session), Upload.owner.not_in(live_owners()))
+            overdue = list(session.scalars(query.limit(_SWEPT)))
+        unfinished = [row for row in overdue if row.state == OPEN]
         for row in unfinished:
             farm.store.abort(row.key, row.handle)
-        with farm.write() as session:
-            session.execute(delete(Upload).where(Upload.id.in_([row.id for row in overdue])))
-    return len(unfinished) + farm.store.stale(farm.settings.upload_expires_s)
+        if overdue:
+            with farm.write() as session:
+                session.execute(delete(Upload).where(Upload.id.in_([row.id for row in overdue])))
+        swept += len(unfinished)
+        if len(overdue) < _SWEPT:
+            return swept + farm.store.stale(farm.settings.upload_expires_s)
 
 
 def of_attempt(farm: Farm, owner: str, uploads: list[str]) -> list[Upload]:

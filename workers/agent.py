@@ -15,12 +15,14 @@ import structlog
 
 from enginehouse.capability import Capability
 from enginehouse.errors import EnginehouseError
+from enginehouse.states import WorkerMode
 from enginehouse.targets import AUTO
 from enginehouse.work import ClaimRequest, Heartbeat, SignedOn, SignOn
 from workers.attempt import Attempt, Bench
 from workers.cache import InputCache
 from workers.child.watch import Stop
 from workers.cores import core_files
+from workers.disk import is_full
 from workers.farm_client import FarmClient
 from workers.pipeline import PIPELINE_VERSION
 from workers.probe import Found
@@ -32,6 +34,9 @@ SELF_KILL_S = 15.0
 _CLAIM_PATIENCE_S = 9.0
 """A dispatch that nobody claims expires after 10 s."""
 _DEAF_S = 60.0
+_HOLDING_BEAT_S = 1.0
+"""While it holds something it asks so often whether it shall stop: a cancel is to be through within seconds."""
+_ROOM_LOOK_S = 0.2
 _SIGN_ON_WAIT_S = (0.2, 5.0)
 _DRAIN_S = 5.0
 
@@ -48,6 +53,10 @@ class Agent:
     boot_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     deaf: Callable[[], None] | None = None
     """called when work waits and no message comes"""
+    opened: Callable[[], None] | None = None
+    """called when messages are wanted again"""
+    leave: Callable[[], None] | None = None
+    """called when an operator wants it gone and it holds nothing"""
 
     def __post_init__(self) -> None:
         scratch = self.settings.scratch_dir
@@ -66,6 +75,8 @@ class Agent:
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._hurry = threading.Event()
+        self._mode = WorkerMode.OPEN
         self._renewed = self._heard = time.monotonic()
         self._drained = False
 
@@ -93,12 +104,19 @@ class Agent:
             else:
                 self._renewed = time.monotonic()
                 _log.info("agent.signed_on", worker=self.signed_on.worker, pool=self.signed_on.pool)
+                self._turn(self.signed_on.mode, "")
                 return self.signed_on
 
     def beat_until_stopped(self) -> None:
         """The heartbeat thread."""
-        assert self.signed_on is not None
-        while not self._stopping.wait(self._interval()):
+        beaten = time.monotonic()
+        while not self._stopping.is_set():
+            pause = beaten + self._interval() - time.monotonic()
+            if pause > 0:
+                self._hurry.wait(pause)  # what is taken meanwhile makes the interval shorter
+                self._hurry.clear()
+                continue
+            beaten = time.monotonic()
             try:
                 self._beat()
             except EnginehouseError as error:
@@ -113,6 +131,7 @@ class Agent:
     def stop(self) -> None:
         """End what runs and leave; the farm gives released builds to others at once. Harmless when repeated."""
         self._stopping.set()
+        self._hurry.set()
         for attempt in self._held():
             attempt.stop(Stop.RELEASE)
 
@@ -129,10 +148,17 @@ class Agent:
 
     # -- work ---------------------------------------------------------------------------------
 
+    @property
+    def open(self) -> bool:
+        """Whether it wants messages. One that comes all the same is claimed, and the farm sends the build elsewhere."""
+        return self._mode is WorkerMode.OPEN and not self._drained
+
     def handle(self, build: str, attempt: int) -> None:
         """A message came: claim the attempt and do it. A message is a hint: one that is stale is dropped silently."""
         self._heard = time.monotonic()
         if self._stopping.is_set() or self._drained:
+            return
+        if not self._has_room():
             return
         assert self.signed_on is not None
         request = ClaimRequest(worker=self.signed_on.worker, boot_id=self.boot_id, attempt=attempt)
@@ -147,6 +173,7 @@ class Agent:
             if key in self._attempts:  # the same message twice
                 return
             self._attempts[key] = mine
+        self._hurry.set()
         if self._stopping.is_set():
             mine.stop(Stop.RELEASE)
         try:
@@ -158,18 +185,35 @@ class Agent:
                 self._drained = True
                 _log.error("agent.drained", reason="processes of a build cannot be killed", processes=mine.left)
 
+    def _has_room(self) -> bool:
+        """Whether there is space to build in; waited for as long as the dispatch can be claimed.
+
+        The message is held meanwhile: a worker that let go of each at once would empty the pool's queue for nothing.
+        """
+        until = time.monotonic() + _CLAIM_PATIENCE_S
+        while is_full(self.settings.scratch_dir):
+            if time.monotonic() > until or self._stopping.wait(_ROOM_LOOK_S):
+                _log.error("agent.disk_full", folder=str(self.settings.scratch_dir))
+                return False
+        return True
+
     def _held(self) -> list[Attempt]:
         with self._lock:
             return list(self._attempts.values())
 
     def _interval(self) -> float:
         assert self.signed_on is not None
-        return self.signed_on.heartbeat_s
+        return min(self.signed_on.heartbeat_s, _HOLDING_BEAT_S) if self._held() else self.signed_on.heartbeat_s
 
     def _beat(self) -> None:
         assert self.signed_on is not None
         held = self._held()
-        body = Heartbeat(worker=self.signed_on.worker, boot_id=self.boot_id, held=[one.held for one in held])
+        body = Heartbeat(
+            worker=self.signed_on.worker,
+            boot_id=self.boot_id,
+            held=[one.held for one in held],
+            files=self.bench.cache.newest(),
+        )
         reply = self.client.heartbeat(body)
         self._renewed = time.monotonic()
         by_key = {(one.claim.build, one.claim.fence): one for one in held}
@@ -180,7 +224,20 @@ class Agent:
         if not reply.known:
             _log.warning("agent.unknown_to_farm")
             self.sign_on()
+        else:
+            self._turn(reply.mode, reply.mode_reason)
         self._listen(reply.waiting, len(held))
+        if reply.leave and not self._held() and self.leave is not None:
+            _log.info("agent.leaves", reason=reply.mode_reason)
+            self.leave()
+
+    def _turn(self, mode: WorkerMode, reason: str) -> None:
+        if mode is self._mode:
+            return
+        _log.info("agent.mode", came_from=self._mode.value, to=mode.value, reason=reason)
+        self._mode = mode
+        if self.open and self.opened is not None:
+            self.opened()
 
     def _listen(self, waiting: int, busy: int) -> None:
         """Work waits, a slot is free, and nothing comes: the consumer is deaf, as it can be after a reconnect."""

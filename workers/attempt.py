@@ -11,7 +11,16 @@ from pathlib import Path
 import structlog
 
 from enginehouse.capability import Hardware
-from enginehouse.errors import AttemptStale, EnginehouseError, InternalError, TimeExceeded, WorkerLost
+from enginehouse.errors import (
+    AttemptStale,
+    EnginehouseError,
+    Failure,
+    FarmUnreachable,
+    InternalError,
+    TimeExceeded,
+    WorkerDiskFull,
+    WorkerLost,
+)
 from enginehouse.states import Phase
 from enginehouse.targets import AUTO
 from enginehouse.work import Claim, Fail, Held, InputFile
@@ -22,7 +31,8 @@ from workers.cache import InputCache
 from workers.child.entry import main
 from workers.child.parent import start
 from workers.child.watch import Outcome, Stop, Watch
-from workers.farm_client import FarmClient
+from workers.disk import is_full, ran_out
+from workers.farm_client import OUTAGE_S, FarmClient
 from workers.gpus import one_of
 from workers.kept import Lent
 from workers.pipeline.order import Order
@@ -31,6 +41,7 @@ from workers.publish import publish
 from workers.reporter import Reporter
 from workers.settings import WorkerSettings
 
+_FIRST_WAIT_S, _MOST_WAIT_S = 0.2, 2.0
 _FLUSH_S = 30.0
 _SHORT_GRACE_S = 1.0
 _STALE_PATIENCE_S = 3.0
@@ -95,11 +106,14 @@ class Attempt:
         except AttemptStale:
             ending = None
         except EnginehouseError as error:
-            ending = Fail(fence=self.claim.fence, failure=error.failure())
+            ending = Fail(fence=self.claim.fence, failure=self._blamed(error.failure()))
         except Exception as error:
-            log.exception("attempt.bug")
-            bug = InternalError(f"{type(error).__name__}: {error}")
-            ending = Fail(fence=self.claim.fence, failure=bug.failure())
+            if ran_out(error):
+                failure = WorkerDiskFull(str(error)).failure()
+            else:
+                log.exception("attempt.bug")
+                failure = self._blamed(InternalError(f"{type(error).__name__}: {error}").failure())
+            ending = Fail(fence=self.claim.fence, failure=failure)
         if self._stopped is Stop.CANCEL:
             ending = Fail(fence=self.claim.fence, cancelled=True)
         elif self._stopped is Stop.RELEASE and ending is not None:
@@ -123,7 +137,7 @@ class Attempt:
         order = self._fetch(work, reporter)
         outcome = self._on_gpu(order, reporter) if self._needs_gpu else self._build(order, reporter)
         if outcome.failure is not None:
-            return Fail(fence=self.claim.fence, failure=outcome.failure)
+            return Fail(fence=self.claim.fence, failure=self._blamed(outcome.failure))
         if outcome.built is None:
             return Fail(fence=self.claim.fence, cancelled=True)  # stopped: run() says why
         if time.monotonic() > self.deadline:
@@ -131,9 +145,17 @@ class Attempt:
         reporter.phase(Phase.PUBLISH)
         flush = threading.Thread(target=reporter.close, args=(_FLUSH_S,), daemon=True)
         flush.start()  # the last lines go while the files do
-        publish(self.bench.client, self.claim, outcome.built, order.bundle)
+        given_up = lambda: self._stopped in {Stop.CANCEL, Stop.DROP}  # noqa: E731
+        if not publish(self.bench.client, self.claim, outcome.built, order.bundle, given_up):
+            return Fail(fence=self.claim.fence, cancelled=True)  # stopped: run() says why
         flush.join(_FLUSH_S)
         return None
+
+    def _blamed(self, failure: Failure) -> Failure:
+        """The failure; or, where the disk is full, that: whatever else went wrong there says nothing of the model."""
+        if failure.retried or not is_full(self.bench.settings.scratch_dir):
+            return failure
+        return WorkerDiskFull(f"no space is left on the worker's disk; {failure.detail}", last=failure.code).failure()
 
     def _fetch(self, work: Path, reporter: Reporter) -> Order:
         claim, bench = self.claim, self.bench
@@ -158,17 +180,32 @@ class Attempt:
         if not target.resolve().is_relative_to(target.parents[len(Path(file.path).parts) - 1].resolve()):
             raise InternalError(f"the claim's path '{file.path}' leaves the work folder")
         begin = time.monotonic()
-        fetch = lambda: self.bench.client.download(file.url)  # noqa: E731
-        had = self.bench.cache.place(file.sha256, file.size, target, fetch)
+        had = self._placed(file, target)
         how = "had" if had else "fetched"
         reporter.line(f"{how} {file.path} ({file.size} bytes) in {time.monotonic() - begin:.3f} s")
         return target
 
+    def _placed(self, file: InputFile, target: Path) -> bool:
+        """Whether the file was at hand; else it is fetched, over an outage of the farm or of its store."""
+        fetch = lambda: self.bench.client.download(file.url)  # noqa: E731
+        until = min(time.monotonic() + OUTAGE_S, self.deadline)
+        wait = _FIRST_WAIT_S
+        while True:
+            try:
+                return self.bench.cache.place(file.sha256, file.size, target, fetch)
+            except FarmUnreachable:
+                if self._stopped is not None or time.monotonic() + wait > until:
+                    raise
+            time.sleep(wait)
+            wait = min(wait * 2, _MOST_WAIT_S)
+
     @property
     def _backends(self) -> list[Backend]:
-        """Those that the build may use: the target's own, or for 'auto' all that the worker announced."""
-        named = self.claim.recipe.target.backend
-        return [get(name) for name in (self.bench.backends if named == AUTO else (named,))]
+        """Those that the build may use: the target's own and its baselines', or for 'auto' all that were announced."""
+        recipe = self.claim.recipe
+        named = [recipe.target.backend, *(one.backend for one in recipe.against())]
+        wanted = self.bench.backends if recipe.target.backend == AUTO else dict.fromkeys(named)
+        return [get(name) for name in wanted]
 
     @property
     def _needs_gpu(self) -> bool:
@@ -187,7 +224,8 @@ class Attempt:
                     raise TimeExceeded(f"no GPU was free within {claim.limits.time_s} s")
                 return Outcome(stopped=self._stopped)
             reporter.line(f"building on {card.gpu.name} ({card.uuid})")
-            label = self._backends[0].kept_label(claim.recipe.target, card) if len(self._backends) == 1 else None
+            known = len(self._backends) == 1 or claim.recipe.target.backend != AUTO
+            label = self._backends[0].kept_label(claim.recipe.target, card) if known else None
             kept = bench.settings.scratch_dir / "kept"
             lent = Lent(bench.client, label, kept, order.work, reporter.line) if label else None
             # A build that is tried again may have died of what it was given.

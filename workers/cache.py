@@ -46,6 +46,15 @@ class InputCache:
         self._evict()
         return False
 
+    def newest(self, most: int = 1000) -> list[str]:
+        """SHA-256 of the files that were used last."""
+        found = []
+        for path in self.folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.suffix != ".part":
+                    found.append((path.stat().st_mtime_ns, path.name))
+        return [name for _, name in sorted(found, reverse=True)[:most]]
+
     def _receive(self, sha256: str, size: int, chunks: Iterable[bytes]) -> Path:
         digest = hashlib.sha256()
         handle, name = tempfile.mkstemp(suffix=".part", dir=self.folder)

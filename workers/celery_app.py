@@ -1,9 +1,13 @@
-"""The Celery side of a worker: one queue, one task, threads. SQL is the truth; a message is only a hint."""
+"""The Celery side of a worker: its own queue and its pool's, one task, threads.
+
+SQL is the truth; a message is only a hint.
+"""
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps, signals
@@ -44,18 +48,19 @@ class Waker:
             raise ConnectionResetError("work waits and no message came")
 
 
-def celery_app(broker_url: str, queue: str, agent: Agent, waker: Waker) -> Celery:
-    """An application that consumes ``queue`` and gives each message to the agent."""
+def celery_app(broker_url: str, queues: Sequence[str], agent: Agent, waker: Waker) -> Celery:
+    """An application that consumes these queues and gives each message to the agent."""
     app = Celery("enginehouse-worker", broker=broker_url, set_as_current=False)
     app.conf.update(
         CELERY,
         # The anonymous exchange needs no bindings in Redis: a flushed broker still routes.
-        task_queues=[Queue(queue, Exchange("", type="direct"), routing_key=queue)],
-        task_default_queue=queue,
+        task_queues=[Queue(queue, Exchange("", type="direct"), routing_key=queue) for queue in queues],
+        task_default_queue=queues[0],
         worker_disable_prefetch=True,
         broker_transport_options={"socket_timeout": 30, "socket_connect_timeout": 5, "health_check_interval": 10},
     )
     agent.deaf = waker.reconnect
+    agent.opened = waker.wake
 
     class WakerStep(bootsteps.StartStopStep):  # type: ignore[misc, unused-ignore]
         """Puts the waker into the event loop, again after every reconnect."""
@@ -64,6 +69,7 @@ def celery_app(broker_url: str, queue: str, agent: Agent, waker: Waker) -> Celer
 
         def start(self, parent: Any) -> None:
             parent.hub.add_reader(waker.read, waker.woken)
+            _ask_only_while_open(parent.task_consumer.channel.qos, agent)
 
     app.steps["consumer"].add(WakerStep)
 
@@ -72,6 +78,12 @@ def celery_app(broker_url: str, queue: str, agent: Agent, waker: Waker) -> Celer
         agent.handle(build, attempt)
 
     return app
+
+
+def _ask_only_while_open(qos: Any, agent: Agent) -> None:
+    """A worker that shall take nothing new asks the queue for nothing. This is where Celery looks for a free slot."""
+    has_room = qos.can_consume
+    qos.can_consume = lambda: agent.open and has_room()
 
 
 def consumer(app: Celery, agent: Agent, waker: Waker) -> Any:

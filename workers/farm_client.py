@@ -109,16 +109,24 @@ class FarmClient:
         return self._read(self._persist(send, patience_s), KeptView)
 
     def download(self, url: str) -> Iterator[bytes]:
-        """A file's bytes. ``url`` is absolute, or a path of the farm, which may redirect to its store."""
+        """A file's bytes. ``url`` is absolute, or a path of the farm, which may redirect to its store. One try.
+
+        Raises FarmUnreachable where one of them does not answer, cannot, or breaks off: the same may be asked again.
+        """
         client = self._client(url)
-        with client.stream("GET", url) as answer:
-            if answer.is_redirect:
-                yield from self.download(answer.headers["location"])
-                return
-            if not answer.is_success:
-                answer.read()
-                raise _error(answer)
-            yield from answer.iter_bytes(_CHUNK)
+        try:
+            with client.stream("GET", url) as answer:
+                if answer.is_redirect:
+                    yield from self.download(answer.headers["location"])
+                    return
+                if answer.status_code in _AGAIN:
+                    raise FarmUnreachable(f"an input is not to be had now: status {answer.status_code}")
+                if not answer.is_success:
+                    answer.read()
+                    raise _error(answer)
+                yield from answer.iter_bytes(_CHUNK)
+        except httpx2.TransportError as error:
+            raise FarmUnreachable(f"an input did not come: {error or type(error).__name__}") from error
 
     def put(self, part: PartUrl, path: Path, start: int, size: int) -> None:
         """Send one part of a file to its address."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,13 @@ class _Piece:
     wanted: PublishFile
 
 
-def publish(client: FarmClient, claim: Claim, built: Built, bundle: Path) -> None:
-    """Upload what the farm lacks and complete the attempt. Raises BuildCrashed for a bundle that lies."""
+def publish(
+    client: FarmClient, claim: Claim, built: Built, bundle: Path, given_up: Callable[[], bool] = lambda: False
+) -> bool:
+    """Upload what the farm lacks and complete the attempt; False where it was given up between two parts.
+
+    Raises BuildCrashed for a bundle that lies.
+    """
     manifest = built.manifest
     if manifest.model != claim.recipe.model or not claim.recipe.target.met_by(manifest.target):
         raise BuildCrashed("the build's manifest is of another model or target")
@@ -35,11 +41,13 @@ def publish(client: FarmClient, claim: Claim, built: Built, bundle: Path) -> Non
     uploads = []
     for piece, slot in zip(pieces, reply.slots, strict=True):
         if not slot.have:
-            _send(client, piece, slot)
+            if not _send(client, piece, slot, given_up):
+                return False
             if slot.upload is not None and slot.upload not in uploads:
                 uploads.append(slot.upload)
     body = Complete(fence=claim.fence, uploads=uploads, manifest=manifest, report=built.report)
     client.complete(claim.build, body, claim.request_id)
+    return True
 
 
 def cut(bundle: Path, file: BundleFile) -> _Piece:
@@ -67,8 +75,11 @@ def cut(bundle: Path, file: BundleFile) -> _Piece:
     return _Piece(path, PublishFile(sha256=file.sha256, size=size, parts=parts or [empty]))
 
 
-def _send(client: FarmClient, piece: _Piece, slot: PublishSlot) -> None:
+def _send(client: FarmClient, piece: _Piece, slot: PublishSlot, given_up: Callable[[], bool]) -> bool:
     step = part_size(piece.wanted.size)
     for index, part in enumerate(slot.parts):
+        if given_up():
+            return False
         start = index * step
         client.put(part, piece.path, start, min(step, piece.wanted.size - start))
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -68,7 +69,8 @@ def _consume(agent: object, broker_url: str) -> int:
         log.error("worker.not_signed_on", code=error.code, detail=error.detail)
         return 0 if error.retried else 1
     waker = Waker()
-    app = celery_app(broker_url, signed_on.queue, agent, waker)
+    app = celery_app(broker_url, (signed_on.own_queue, signed_on.queue), agent, waker)
+    agent.leave = lambda: os.kill(os.getpid(), signal.SIGTERM)  # the way out that the consumer knows
     beats = threading.Thread(target=agent.beat_until_stopped, name="heartbeat", daemon=True)
     beats.start()
     worker = consumer(app, agent, waker)

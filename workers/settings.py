@@ -32,7 +32,7 @@ class WorkerSettings(BaseSettings):
     )
     tags: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="extra hardware tags, comma-separated")
     benchmark_s: float = Field(default=3.0, gt=0, le=600, description="seconds of timed inferences per benchmark")
-    stop_grace_s: float = Field(default=10.0, ge=0, le=60, description="seconds between TERM and KILL of a build")
+    stop_grace_s: float = Field(default=3.0, ge=0, le=60, description="seconds between TERM and KILL of a build")
 
     @field_validator("tags", mode="before")
     @classmethod

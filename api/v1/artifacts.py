@@ -10,7 +10,7 @@ from api.auth import Scope
 from api.bodies import OCTETS
 from api.routing import Call, Router
 from api.v1.paging import PageQuery
-from enginehouse.errors import RangeNotSatisfiable
+from enginehouse.errors import ArtifactEvicted, RangeNotSatisfiable
 from enginehouse.request import Sha256
 from enginehouse.views import ArtifactView, Page
 from scheduler import artifacts
@@ -44,7 +44,7 @@ def show(call: Call, artifact: str) -> ArtifactView:
     Scope.READ,
     "A file of an artifact (manifest.json and provenance.dsse.json included), whole or in part",
     also={206: "The range that was asked for", 302: "The store serves it at this address", 304: "Unchanged"},
-    errors=(RangeNotSatisfiable,),
+    errors=(ArtifactEvicted, RangeNotSatisfiable),
     produces=OCTETS,
 )
 def file(call: Call, artifact: str, path: str) -> Response:

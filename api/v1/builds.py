@@ -5,9 +5,13 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Scope
-from api.routing import Call, Router
-from enginehouse.views import AttachmentView, BuildView, LogPage
-from scheduler import builds
+from api.routing import Call, Reply, Router
+from api.v1.headers import SubmitHeaders
+from enginehouse.errors import Conflict, NotFound
+from enginehouse.operations import Retry
+from enginehouse.views import AttachmentView, BuildView, JobView, LogPage
+from scheduler import builds, retry
+from scheduler.waiting import Waiting
 
 router = Router("builds")
 
@@ -25,7 +29,7 @@ class LogQuery(BaseModel):
 def show(call: Call, build: str) -> BuildView:
     """By its id."""
     with call.farm.read() as session:
-        return builds.get(session, call.principal, build)
+        return builds.get(session, call.principal, build, Waiting(session, call.farm.settings))
 
 
 @router.route("GET", "/v1/builds/<build>/log", Scope.READ, "A build's log, from a line on")
@@ -54,3 +58,25 @@ def attachment(call: Call, build: str, name: str, query: AttemptQuery) -> Attach
 def cancel(call: Call, build: str) -> BuildView:
     """A running build is stopped by its worker; the answer shows it as cancelling."""
     return builds.cancel(call.farm, call.principal, build)
+
+
+@router.route(
+    "POST",
+    "/v1/builds/<build>/retry",
+    Scope.SUBMIT,
+    "Build again what failed or was cancelled, as a new job",
+    status=201,
+    also={200: "The Idempotency-Key was seen before: the job that it made"},
+    errors=(NotFound, Conflict),
+)
+def retry_(call: Call, build: str, body: Retry, headers: SubmitHeaders) -> Reply[JobView]:
+    """The end of a build is final, so it is a job of its own; its build's note names the one in whose place it is."""
+    job, new = retry.retry_build(
+        call.farm,
+        call.principal,
+        build,
+        elsewhere=body.elsewhere,
+        key=headers.idempotency_key,
+        request=call.request_id,
+    )
+    return Reply(job, 201 if new else 200, {"Location": f"/v1/jobs/{job.id}"})

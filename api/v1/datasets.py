@@ -9,7 +9,7 @@ from api.bodies import BodyStream
 from api.routing import Call, Reply, Router
 from api.v1.models import DigestHeader
 from api.v1.paging import PageQuery
-from enginehouse.errors import DatasetNotFinite, DatasetUnreadable, DigestMismatch, RequestError, TooLarge
+from enginehouse.errors import Conflict, DatasetNotFinite, DatasetUnreadable, DigestMismatch, RequestError, TooLarge
 from enginehouse.uploads import DatasetRequest
 from enginehouse.views import DatasetView, Page
 from scheduler import datasets
@@ -65,3 +65,11 @@ def show(call: Call, dataset: str) -> DatasetView:
     """By its id (SHA-256), NAME or NAME@VERSION."""
     with call.farm.read() as session:
         return datasets.get(session, call.principal, dataset)
+
+
+@router.route(
+    "DELETE", "/v1/datasets/<dataset>", Scope.SUBMIT, "Forget a dataset version", errors=(Conflict, RequestError)
+)
+def delete(call: Call, dataset: str) -> None:
+    """By NAME@VERSION, whose number is not given again. Refused while a job that has not ended needs its bytes."""
+    datasets.delete(call.farm, call.principal, dataset)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api.auth import Scope
 from api.routing import Call, Reply, Router
+from api.v1.headers import SubmitHeaders
 from api.v1.paging import PageQuery
 from enginehouse.errors import (
     BoundsRequired,
@@ -13,19 +14,40 @@ from enginehouse.errors import (
     DatasetMismatch,
     DatasetRequired,
     DatasetTooSmall,
+    FarmFull,
     InvalidOption,
     InvalidShapes,
     NotFound,
+    QuotaExceeded,
     UnknownBackend,
     UnknownPrecision,
     UnsupportedFormat,
 )
-from enginehouse.request import JobRequest, Sha256
+from enginehouse.operations import Prioritise, Retry
+from enginehouse.request import JobChanges, JobRequest, Sha256
 from enginehouse.states import JobState
 from enginehouse.views import JobView, Page
-from scheduler import jobs
+from scheduler import jobs, retry
+from scheduler.waiting import Waiting
 
 router = Router("jobs")
+
+SUBMIT_ERRORS = (
+    DatasetRequired,
+    DatasetTooSmall,
+    InvalidShapes,
+    BoundsRequired,
+    NotFound,
+    Conflict,
+    UnknownBackend,
+    UnknownPrecision,
+    InvalidOption,
+    UnsupportedFormat,
+    DatasetMismatch,
+    QuotaExceeded,
+    FarmFull,
+)
+SUBMIT_AGAIN = {200: "The Idempotency-Key was seen before: the job that it made"}
 
 
 class JobsQuery(PageQuery):
@@ -35,37 +57,14 @@ class JobsQuery(PageQuery):
     model: Sha256 | None = Field(default=None, description="only jobs of this model")
 
 
-class SubmitHeaders(BaseModel):
-    """How to submit once, however often the request is sent."""
-
-    idempotency_key: str | None = Field(
-        default=None,
-        alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,200}$",
-        description="a text of the caller's own; the same key answers the same job again",
-    )
-
-
 @router.route(
     "POST",
     "/v1/jobs",
     Scope.SUBMIT,
     "Submit a job",
     status=201,
-    also={200: "The Idempotency-Key was seen before: the job that it made"},
-    errors=(
-        DatasetRequired,
-        DatasetTooSmall,
-        InvalidShapes,
-        BoundsRequired,
-        NotFound,
-        Conflict,
-        UnknownBackend,
-        UnknownPrecision,
-        InvalidOption,
-        UnsupportedFormat,
-        DatasetMismatch,
-    ),
+    also=SUBMIT_AGAIN,
+    errors=SUBMIT_ERRORS,
 )
 def submit(call: Call, body: JobRequest, headers: SubmitHeaders) -> Reply[JobView]:
     """A build that was made before is answered at once; one that is in flight is joined."""
@@ -84,10 +83,54 @@ def list_(call: Call, query: JobsQuery) -> Page[JobView]:
 def show(call: Call, job: str) -> JobView:
     """By its id."""
     with call.farm.read() as session:
-        return jobs.get(session, call.principal, job)
+        return jobs.get(session, call.principal, job, Waiting(session, call.farm.settings))
 
 
 @router.route("POST", "/v1/jobs/<job>/cancel", Scope.SUBMIT, "Cancel all of a job's builds that have not ended")
 def cancel(call: Call, job: str) -> JobView:
     """Running builds are stopped by their workers; the answer shows them as cancelling."""
     return jobs.cancel(call.farm, call.principal, job)
+
+
+@router.route(
+    "PATCH",
+    "/v1/jobs/<job>",
+    Scope.SUBMIT,
+    "Change the priority of a job that has not ended",
+    errors=(NotFound, Conflict),
+)
+def change(call: Call, job: str, body: Prioritise) -> JobView:
+    """What it still has to build takes the place in the line that it would have had; what runs is not disturbed."""
+    return retry.prioritise(call.farm, call.principal, job, body.priority)
+
+
+@router.route(
+    "POST",
+    "/v1/jobs/<job>/retry",
+    Scope.SUBMIT,
+    "Build again those of a job's builds that failed or were cancelled, as a new job",
+    status=201,
+    also=SUBMIT_AGAIN,
+    errors=(NotFound, Conflict),
+)
+def retry_(call: Call, job: str, body: Retry, headers: SubmitHeaders) -> Reply[JobView]:
+    """Of a ladder, the last rung. Each build's note names the one in whose place it is."""
+    made, new = retry.retry_job(
+        call.farm, call.principal, job, elsewhere=body.elsewhere, key=headers.idempotency_key, request=call.request_id
+    )
+    return Reply(made, 201 if new else 200, {"Location": f"/v1/jobs/{made.id}"})
+
+
+@router.route(
+    "POST",
+    "/v1/jobs/<job>/clone",
+    Scope.SUBMIT,
+    "Submit a job again, with other fields where some are given",
+    status=201,
+    also=SUBMIT_AGAIN,
+    errors=SUBMIT_ERRORS,
+)
+def clone(call: Call, job: str, body: JobChanges, headers: SubmitHeaders) -> Reply[JobView]:
+    """What was built before is answered at once, as for any job."""
+    made, new = retry.clone(call.farm, call.principal, job, body, key=headers.idempotency_key, request=call.request_id)
+    return Reply(made, 201 if new else 200, {"Location": f"/v1/jobs/{made.id}"})

@@ -11,6 +11,7 @@ from api.bodies import OCTETS, BodyStream
 from api.routing import Call, Reply, Router
 from api.v1.paging import PageQuery
 from enginehouse.errors import (
+    Conflict,
     DigestMismatch,
     ExternalDataMissing,
     ExternalDataOutside,
@@ -83,6 +84,24 @@ def show(call: Call, model: str) -> ModelView:
     """By its id, a SHA-256."""
     with call.farm.read() as session:
         return models.get(session, call.principal, model)
+
+
+@router.route("PUT", "/v1/models/<model>/shared", Scope.SUBMIT, "Share what is built of a model with other projects")
+def share(call: Call, model: str) -> ModelView:
+    """With those that send the same bytes themselves: they are answered from this project's builds."""
+    return models.share(call.farm, call.principal, model, True)
+
+
+@router.route("DELETE", "/v1/models/<model>/shared", Scope.SUBMIT, "Keep what is built of a model to the project")
+def unshare(call: Call, model: str) -> ModelView:
+    """What other projects were given already stays theirs."""
+    return models.share(call.farm, call.principal, model, False)
+
+
+@router.route("DELETE", "/v1/models/<model>", Scope.SUBMIT, "Forget a model", errors=(Conflict,))
+def delete(call: Call, model: str) -> None:
+    """Refused while a build in flight needs it. Jobs and artifacts stay; its bytes go when nothing needs them."""
+    models.delete(call.farm, call.principal, model)
 
 
 @router.route("GET", "/v1/models/<model>/targets", Scope.READ, "Where the model can go, and why not elsewhere")

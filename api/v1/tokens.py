@@ -18,8 +18,9 @@ class TokenRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, description="for people")
-    scopes: list[str] = Field(min_length=1, max_length=8, description="of read, submit, admin; or work alone")
+    scopes: list[str] = Field(min_length=1, max_length=8, description="of read, submit, admin, operate; or work alone")
     expires_days: int | None = Field(default=None, ge=1, le=3650)
+    project: str | None = Field(default=None, description="whose token it is; another project's needs 'operate'")
 
 
 class NewToken(TokenView):
@@ -32,7 +33,7 @@ class NewToken(TokenView):
 def create(call: Call, body: TokenRequest) -> NewToken:
     """The farm keeps only a hash of it."""
     with call.farm.write() as session:
-        view, secret = tokens.create(session, call.principal, body.name, body.scopes, body.expires_days)
+        view, secret = tokens.create(session, call.principal, body.name, body.scopes, body.expires_days, body.project)
     return NewToken(**view.model_dump(), token=secret)
 
 

@@ -1,4 +1,4 @@
-"""``enginehouse artifact``: list, get, verify, keys."""
+"""``enginehouse artifact``: list, get, verify, pin, unpin, keys."""
 
 from __future__ import annotations
 
@@ -36,11 +36,14 @@ def list_(model: str | None, limit: int, after: str | None, as_json: bool) -> No
                 size_text(item.report.size),
                 item.manifest.hardware_class,
                 "yes" if item.promoted else "evidence",
+                "evicted" if item.evicted else "pinned" if item.pinned else "-",
                 age_text(item.created),
             ]
             for item in page.items
         ]
-        print_table(["artifact", "target", "model", "size", "hardware", "promoted", "age"], rows, right=["size"])
+        print_table(
+            ["artifact", "target", "model", "size", "hardware", "promoted", "kept", "age"], rows, right=["size"]
+        )
         more(page.next)
 
 
@@ -117,6 +120,31 @@ def verify(path: Path, key_files: tuple[Path, ...], as_json: bool) -> None:
                 click.echo(f"        {check.code}: {check.advice}")
         click.echo(f"{clean(str(folder))} {'is' if checked.ok else 'is NOT'} what the farm signed")
     raise click.exceptions.Exit(ExitCode.OK if checked.ok else ExitCode.FAILED)
+
+
+@artifact.command()
+@click.argument("given", metavar="ARTIFACT")
+@click.option("--note", default="", metavar="TEXT", help="Why it is kept, for people.")
+@json_option
+def pin(given: str, note: str, as_json: bool) -> None:
+    """Keep an artifact's files, whatever their age and the store's budget."""
+    from enginehouse.cli.output import print_json, short
+
+    with farm() as client:
+        view = client.artifacts.pin(artifact_id(client, given), note)
+        print_json(view) if as_json else click.echo(f"artifact {short(view.id)} is pinned")
+
+
+@artifact.command()
+@click.argument("given", metavar="ARTIFACT")
+@json_option
+def unpin(given: str, as_json: bool) -> None:
+    """Keep an artifact no longer than others are kept."""
+    from enginehouse.cli.output import print_json, short
+
+    with farm() as client:
+        view = client.artifacts.unpin(artifact_id(client, given))
+        print_json(view) if as_json else click.echo(f"artifact {short(view.id)} is not pinned any more")
 
 
 @artifact.command()

@@ -17,6 +17,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON on stdout and nothing else.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 
+reason_option = click.option(
+    "--reason", metavar="TEXT", default="", help="For people: shown wherever it makes something wait."
+)
+
 
 def paging(command: Command) -> Command:
     """``--limit`` and ``--after``."""

@@ -1,4 +1,4 @@
-"""``enginehouse dataset``: push, list, show."""
+"""``enginehouse dataset``: push, list, show, delete."""
 
 from __future__ import annotations
 
@@ -86,6 +86,17 @@ def show(given: str, as_json: bool) -> None:
     with farm() as client:
         view = client.datasets.get(given)
         print_json(view) if as_json else _describe(view)
+
+
+@dataset.command()
+@click.argument("given", metavar="NAME@VERSION")
+def delete(given: str) -> None:
+    """Forget a dataset version. Refused while a job that has not ended needs it."""
+    from enginehouse.cli.output import clean
+
+    with farm() as client:
+        client.datasets.delete(given)
+        click.echo(f"dataset {clean(given)} is deleted")
 
 
 def _describe(view: DatasetView) -> None:

@@ -1,4 +1,4 @@
-"""``enginehouse job``: list, show, wait, cancel, logs, attachments."""
+"""``enginehouse job``: list, show, wait, cancel, retry, clone, priority, logs, attachments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STATES = ["waiting", "running", "cancelling", "succeeded", "failed", "cancelled
 
 @click.group()
 def job() -> None:
-    """List, show, wait for and cancel jobs; read logs."""
+    """List, show, wait for, cancel and retry jobs; read logs."""
 
 
 @job.command("list")
@@ -113,6 +113,61 @@ def cancel(job_id: str, one: bool, as_json: bool) -> None:
 
 
 @job.command()
+@click.argument("job_id", metavar="JOB|BUILD")
+@click.option("--elsewhere", is_flag=True, help="Not by the workers that had it, while others can.")
+@json_option
+def retry(job_id: str, elsewhere: bool, as_json: bool) -> None:
+    """Build again what failed or was cancelled, of a whole job or one build: a new job, whose id is printed."""
+    with farm() as client:
+        again = client.jobs.retry if job_id.startswith("job_") else client.builds.retry
+        _made(again(job_id, elsewhere), as_json)
+
+
+@job.command()
+@click.argument("job_id", metavar="JOB")
+@click.option("-t", "--target", "targets", multiple=True, metavar="TARGET", help="Instead of the job's; repeat it.")
+@click.option("--option", "options", multiple=True, metavar="[BACKEND.]KEY=VALUE", help="Beside the job's own options.")
+@click.option("--gate", "gates", multiple=True, metavar="[TARGET.]NAME=VALUE", help="Instead of all the job's gates.")
+@click.option("--dataset", metavar="DATASET", help="Other samples: id, NAME or NAME@VERSION.")
+@click.option("--ladder/--no-ladder", default=None, help="Whether to go on with higher precisions.")
+@click.option("--priority", type=click.Choice(["low", "normal", "high"]), help="Another class.")
+@click.option("--time-limit", metavar="TIME", help="Time that a build may take: 90, 10m, 2h.")
+@click.option("--memory-limit", metavar="MEMORY", help="Memory that a build may take: 4096 (MiB), 4G.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Another seed of the generated inputs.")
+@click.option("--name", metavar="TEXT", help="Another name, for people.")
+@json_option
+def clone(
+    job_id: str,
+    targets: tuple[str, ...],
+    options: tuple[str, ...],
+    gates: tuple[str, ...],
+    time_limit: str | None,
+    memory_limit: str | None,
+    as_json: bool,
+    **plain: object,
+) -> None:
+    """Submit a job again, with what is given in place of its own; the new job's id is printed."""
+    from enginehouse.cli.cloning import changes
+
+    with farm() as client:
+        wanted = changes(client.jobs.get(job_id), targets, options, gates, time_limit, memory_limit, plain)
+        _made(client.jobs.clone(job_id, **wanted), as_json)
+
+
+@job.command()
+@click.argument("job_id", metavar="JOB")
+@click.argument("priority", type=click.Choice(["low", "normal", "high"]))
+@json_option
+def priority(job_id: str, priority: str, as_json: bool) -> None:
+    """Change the priority of a job that has not ended. What runs is not disturbed."""
+    from enginehouse.cli.output import clean, print_json
+
+    with farm() as client:
+        view = client.jobs.prioritise(job_id, priority)
+        print_json(view) if as_json else click.echo(f"{clean(view.id)} has the priority {view.priority}")
+
+
+@job.command()
 @click.argument("build", metavar="BUILD")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the build ends, over all its attempts.")
 @click.option("--attempt", type=click.IntRange(min=1), help="Of this attempt, instead of the newest.")
@@ -150,6 +205,12 @@ def attachments(build: str, attempt: int | None, name: str | None, as_json: bool
         number = attempt or len(view.attempts)
         names = [one for each in view.attempts if each.number == number for one in each.attachments]
         click.echo("\n".join(map(clean, names)) or "nothing was left")
+
+
+def _made(view: JobView, as_json: bool) -> None:
+    from enginehouse.cli.output import clean, print_json
+
+    print_json(view) if as_json else click.echo(clean(view.id))
 
 
 def _builds_of(client: Client, given: str) -> list[tuple[str, str]]:

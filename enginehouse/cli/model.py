@@ -1,4 +1,4 @@
-"""``enginehouse model``: push, inspect, targets, list."""
+"""``enginehouse model``: push, inspect, targets, list, delete."""
 
 from __future__ import annotations
 
@@ -75,6 +75,19 @@ def targets(given: str, as_json: bool) -> None:
         print_json(page) if as_json else _reach(page)
 
 
+@model.command()
+@click.argument("given", metavar="MODEL")
+@click.option("--stop", is_flag=True, help="Share it no more; what others were given stays theirs.")
+@json_option
+def share(given: str, stop: bool, as_json: bool) -> None:
+    """Let other projects that send the same model be answered with what was built of it here."""
+    from enginehouse.cli.output import print_json
+
+    with farm() as client:
+        view = client.models.share(model_id(client, given), shared=not stop)
+        print_json(view) if as_json else click.echo(f"{view.id} is {'shared' if view.shared else 'private'}")
+
+
 @model.command("list")
 @paging
 @json_option
@@ -100,6 +113,18 @@ def list_(limit: int, after: str | None, as_json: bool) -> None:
         ]
         print_table(["model", "name", "format", "size", "parameters", "age"], rows, right=["size", "parameters"])
         more(page.next)
+
+
+@model.command()
+@click.argument("given", metavar="MODEL")
+def delete(given: str) -> None:
+    """Forget a model; its jobs and artifacts stay. Refused while a build in flight needs it."""
+    from enginehouse.cli.output import short
+
+    with farm() as client:
+        found = model_id(client, given)
+        client.models.delete(found)
+        click.echo(f"model {short(found)} is deleted")
 
 
 def _describe(view: ModelView) -> None:

@@ -18,9 +18,9 @@ def all_gates(given: Sequence[str], known: Sequence[str]) -> dict[str, dict[str,
     """A request's ``gates`` and ``target_gates``, the latter from ``openvino:int8.min_speedup=1.2`` and the like."""
     by_target: dict[str, list[str]] = {"": []}
     for text in given:
-        name, equals, value = text.partition("=")
-        target, _, gate = name.rpartition(".")
-        by_target.setdefault(target, []).append(gate + equals + value)
+        # A target may hold '.' and '=' itself, as openvino:fp16@cpu.cores>=8 does: the last gate's name counts.
+        at = max((text.rfind(f".{name}=") for name in known), default=-1)
+        by_target.setdefault(text[: max(at, 0)], []).append(text[at + 1 :])
     return {
         "gates": gates(by_target.pop(""), known),
         "target_gates": {target: gates(own, known) for target, own in by_target.items()},
@@ -28,15 +28,22 @@ def all_gates(given: Sequence[str], known: Sequence[str]) -> dict[str, dict[str,
 
 
 def gates(given: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
-    """``min_speedup=1.1`` and the like; for one metric by its name ``max_metric_loss=top1:0.01``."""
+    """``min_speedup=1.1`` and the like; for one metric or baseline by its name ``max_metric_loss=top1:0.01``.
+
+    ``min_speedup=1.5`` beside ``min_speedup=openvino:fp32:1.2`` is the one over the source model.
+    """
+    from enginehouse.baselines import SOURCE
+
     found: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in known:
             raise click.BadParameter(f"'{text}' is not NAME=VALUE with NAME one of {', '.join(known)}.")
-        metric, colon, value = value.rpartition(":")
+        of, colon, value = value.rpartition(":")
+        if name == "min_speedup" and not colon:
+            of, colon = SOURCE, ":"
         into = found.setdefault(name, {}) if colon else found
-        key = metric if colon else name
+        key = of if colon else name
         if not isinstance(into, dict) or key in into:
             raise click.BadParameter(f"'{name}' is given twice.")
         try:
@@ -44,6 +51,8 @@ def gates(given: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             raise click.BadParameter(f"'{value}' in '{text}' is not a number.") from None
         into[key] = int(number) if number.is_integer() else number
+    if list(speedups := found.get("min_speedup", {})) == [SOURCE]:
+        found["min_speedup"] = speedups[SOURCE]
     return found
 
 

@@ -15,11 +15,12 @@ from enginehouse.states import BuildState
 
 if TYPE_CHECKING:
     from enginehouse.client import Client
-    from enginehouse.report import Report
+    from enginehouse.report import OtherBaseline, Report
     from enginehouse.views import BuildView, JobView
 
 COLUMNS = ("target", "state", "origin", "size", "max error", "cosine", "p50 ms", "p90 ms", "speed-up", "artifact")
 RIGHT = COLUMNS[3:9]
+BASELINE_COLUMNS = ("target", "against", "p50 ms", "its p50 ms", "speed-up", "interval", "not measured")
 
 
 def fetch_reports(farm: Client, job: JobView) -> dict[str, Report]:
@@ -52,15 +53,39 @@ def result_row(build: BuildView, report: Report | None) -> list[str]:
     row.append(number_text(benchmark.artifact.p50_ms if benchmark else None, ".3g"))
     row.append(number_text(benchmark.artifact.p90_ms if benchmark else None, ".3g"))
     row.append(number_text(benchmark.speedup if benchmark else None, ".2f", "x" + disturbed))
-    row.append(short(build.artifact) if build.artifact else "-")
+    gone = f" (evicted {build.artifact_evicted:%Y-%m-%d})" if build.artifact_evicted else ""
+    row.append(short(build.artifact) + gone if build.artifact else "-")
     return row
+
+
+def baseline_row(build: BuildView, one: OtherBaseline) -> list[str]:
+    """A build beside one of the other baselines, in these columns."""
+    return [
+        name_of(build),
+        one.name,
+        number_text(one.artifact_p50_ms, ".3g"),
+        number_text(one.p50_ms, ".3g"),
+        number_text(one.speedup, ".2f", "x" + ("*" if one.disturbed else "")),
+        f"{number_text(one.speedup_low, '.2f')} to {number_text(one.speedup_high, '.2f')}" if one.speedup else "-",
+        clean(one.reason) or "-",
+    ]
+
+
+def _print_baselines(job: JobView, reports: dict[str, Report]) -> None:
+    timed = [(build, reports[build.artifact].benchmark) for build in job.builds if build.artifact in reports]
+    rows = [baseline_row(build, one) for build, benchmark in timed if benchmark for one in benchmark.others]
+    if rows:
+        click.echo()
+        print_table(BASELINE_COLUMNS, rows, BASELINE_COLUMNS[2:6])
 
 
 def print_results(farm: Client, job: JobView) -> None:
     """The table on stdout, then on stderr why builds failed."""
     reports = fetch_reports(farm, job)
     print_table(COLUMNS, [result_row(build, reports.get(build.artifact or "")) for build in job.builds], RIGHT)
-    if any(report.benchmark and report.benchmark.disturbed for report in reports.values()):
+    _print_baselines(job, reports)
+    timed = [report.benchmark for report in reports.values() if report.benchmark]
+    if any(benchmark.disturbed or any(one.disturbed for one in benchmark.others) for benchmark in timed):
         note("* the benchmark was disturbed: other work used the cores meanwhile")
     for report in reports.values():
         if report.exploration:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from enginehouse.views import JobView
 
 _PLACEHOLDER = "0" * 64
+_LONGEST_NAME = 150
 
 
 @click.command()
@@ -28,8 +29,9 @@ _PLACEHOLDER = "0" * 64
     "--target",
     "targets",
     multiple=True,
-    metavar="BACKEND:PRECISION[@TAG+...]",
-    help="What to build, for example openvino:fp16, or auto for the best there is. Repeat it for more.",
+    metavar="BACKEND:PRECISION[@TERM+...]",
+    help="What to build, for example openvino:fp16, or auto for the best there is. A TERM is a hardware tag or, in "
+    "quotes, a constraint such as 'cpu.cores>=8'. Repeat it for more.",
 )
 @click.option(
     "--request",
@@ -37,6 +39,13 @@ _PLACEHOLDER = "0" * 64
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="The request.json of a bundle: build the same again. It takes the place of MODEL, -t and all that they need.",
+)
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="BACKEND:PRECISION",
+    help="What to measure every build against besides its source model, for example openvino:fp32. Repeat it for more.",
 )
 @click.option("--dataset", metavar="DATASET", help="Samples to calibrate and verify with: id, NAME or NAME@VERSION.")
 @click.option(
@@ -46,7 +55,8 @@ _PLACEHOLDER = "0" * 64
     metavar="[TARGET.]NAME=VALUE",
     help="A bound that every build must meet, or one target's (openvino:int8.min_speedup=1.2): max_abs_error, "
     "max_rel_error, min_cosine, min_sqnr_db, min_top1_agreement, max_metric_loss, max_relative_metric_loss (both also "
-    "METRIC:VALUE), min_speedup, max_p50_ms, max_p90_ms, max_p99_ms, min_throughput, max_memory_mb, max_bytes.",
+    "METRIC:VALUE), min_speedup (also BASELINE:VALUE, for example openvino:fp32:1.2), max_p50_ms, max_p90_ms, "
+    "max_p99_ms, min_throughput, max_memory_mb, max_bytes.",
 )
 @click.option(
     "--ladder",
@@ -127,6 +137,7 @@ def submit(
     model: str | None,
     targets: tuple[str, ...],
     again: Path | None,
+    baselines: tuple[str, ...],
     dataset: str | None,
     gates: tuple[str, ...],
     ladder: bool,
@@ -187,6 +198,7 @@ def submit(
             shapes=parsing.shapes(shapes),
             profiles=[parsing.profile(profile)] if profile else [],
             observed_shapes=parsing.observed(observed_shapes) if observed_shapes else [],
+            baselines=baselines,
             dataset=dataset,
             verify=verify,
             benchmark=benchmark,
@@ -287,7 +299,7 @@ def _download(client: Client, job: JobView, out: Path, quiet: bool) -> None:
     for build in job.builds:
         if build.artifact is None or build.state != "succeeded":
             continue  # what missed a gate is kept as evidence: 'artifact get' fetches it
-        plain = name = re.sub(r"[^a-z0-9_.-]+", "-", str(build.target))
+        plain = name = re.sub(r"[^a-z0-9_.-]+", "-", str(build.target))[:_LONGEST_NAME].rstrip("-.")
         number = 1
         while name in taken:
             number += 1

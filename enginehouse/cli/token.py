@@ -18,19 +18,20 @@ def token() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["read", "submit", "admin", "work"]),
+    type=click.Choice(["read", "submit", "admin", "operate", "work"]),
     default=["read", "submit"],
     show_default=True,
     help="What it allows; repeat it. 'work' stands alone.",
 )
 @click.option("--expires-days", type=click.IntRange(1, 3650), help="Days that it is valid; without it, until revoked.")
+@click.option("--project", help="Whose token it is, instead of your own project (needs the scope 'operate').")
 @json_option
-def create(name: str, scopes: tuple[str, ...], expires_days: int | None, as_json: bool) -> None:
+def create(name: str, scopes: tuple[str, ...], expires_days: int | None, project: str | None, as_json: bool) -> None:
     """Make a token and print its secret, which is shown this once."""
     from enginehouse.cli.output import clean, print_json
 
     with farm() as client:
-        made = client.tokens.create(name, scopes, expires_days)
+        made = client.tokens.create(name, scopes, expires_days, project)
         if as_json:
             print_json(made)
             return

@@ -1,4 +1,4 @@
-"""``enginehouse worker``: list."""
+"""``enginehouse worker``: list, drain, pause, resume."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from enginehouse.cli.common import farm, json_option
+from enginehouse.cli.common import farm, json_option, reason_option
 
 if TYPE_CHECKING:
     from enginehouse.views import WorkerView
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def worker() -> None:
-    """List the farm's workers."""
+    """List, drain, pause and resume workers."""
 
 
 @worker.command("list")
@@ -22,7 +22,8 @@ def worker() -> None:
 def list_(as_json: bool) -> None:
     """List workers with their hardware, backends and precisions.
 
-    With --json also their hardware tags and the JSON schema of each backend's options.
+    With --json also their hardware tags, the facts that constraints ask about, and the JSON schema of each backend's
+    options.
     """
     from enginehouse.cli.output import age_text, print_json, print_table
 
@@ -34,7 +35,7 @@ def list_(as_json: bool) -> None:
         rows = [
             [
                 item.name,
-                item.state,
+                item.state if item.mode == "open" else f"{item.state}, {item.mode}",
                 f"{item.busy}/{item.slots}",
                 item.hardware.hardware_class,
                 f"{item.hardware.cores}",
@@ -46,6 +47,42 @@ def list_(as_json: bool) -> None:
         ]
         columns = ["worker", "state", "busy", "hardware", "cores", "memory", "backends", "last seen"]
         print_table(columns, rows, right=["cores", "memory"])
+
+
+@worker.command()
+@click.argument("name")
+@click.option("--leave", is_flag=True, help="Its process ends once it holds nothing.")
+@reason_option
+@json_option
+def drain(name: str, leave: bool, reason: str, as_json: bool) -> None:
+    """Let a worker finish what it holds and take nothing new, until it is resumed (needs the scope 'operate')."""
+    with farm() as client:
+        _say(client.workers.drain(name, reason, leave), as_json)
+
+
+@worker.command()
+@click.argument("name")
+@reason_option
+@json_option
+def pause(name: str, reason: str, as_json: bool) -> None:
+    """Let a worker take nothing new (needs the scope 'operate'). What it holds it finishes."""
+    with farm() as client:
+        _say(client.workers.pause(name, reason), as_json)
+
+
+@worker.command()
+@click.argument("name")
+@json_option
+def resume(name: str, as_json: bool) -> None:
+    """Let a worker take work again (needs the scope 'operate')."""
+    with farm() as client:
+        _say(client.workers.resume(name), as_json)
+
+
+def _say(view: WorkerView, as_json: bool) -> None:
+    from enginehouse.cli.output import clean, print_json
+
+    print_json(view) if as_json else click.echo(f"{clean(view.name)} is {view.mode}; {view.busy} busy")
 
 
 def _backends(view: WorkerView) -> str:

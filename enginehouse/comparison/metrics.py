@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from enginehouse.comparison.views import Better, MetricRow
-from enginehouse.report import Report
+from enginehouse.report import Benchmark, Report
 
 Interval = tuple[float, float]
 
@@ -74,6 +74,18 @@ def _times(reports: Sequence[Report], judge: bool) -> Iterator[MetricRow]:
     speedups = [_number(benchmark, "speedup") for benchmark in benchmarks]
     known = [_interval(benchmark, "speedup_low", "speedup_high") for benchmark in benchmarks]
     yield _row("speedup", SPEEDUP, speedups, known, judge=judge)
+    yield from _other_baselines(benchmarks, judge)
+
+
+def _other_baselines(benchmarks: Sequence[Benchmark | None], judge: bool) -> Iterator[MetricRow]:
+    """Speed-ups over the baselines that the jobs named."""
+    found = [{one.name: one for one in benchmark.others} if benchmark else {} for benchmark in benchmarks]
+    for name in dict.fromkeys(name for one in found for name in one):
+        rows = [one.get(name) for one in found]
+        known = [_interval(row, "speedup_low", "speedup_high") for row in rows]
+        calm = not any(row.disturbed for row in rows if row)
+        values = [_number(row, "speedup") for row in rows]
+        yield _row(f"speedup over {name}", SPEEDUP, values, known, judge=judge and calm)
 
 
 def _throughputs(reports: Sequence[Report], judge: bool) -> Iterator[MetricRow]:

@@ -49,8 +49,9 @@ def _sqlite_begin(connection: Connection) -> None:
 def begin_write(session: Session, *, durable: bool = True) -> None:
     """Open the session's transaction as the only writer.
 
-    One that is not durable does not wait for the disk: it is lost only with the power, only together with all that
-    came after it, and never when a process dies. It is for what the farm finds out again by itself.
+    One that is not durable does not wait for the disk: it is lost only with the power or with a PostgreSQL that is
+    killed, only together with all that came after it, and never when a process of ours dies. It is for what the farm
+    finds out again by itself, and what nobody outside acts upon.
     """
     connection = session.connection(execution_options={"writes": True, "durable": durable})
     if connection.dialect.name == "postgresql":

@@ -5,7 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -57,11 +70,20 @@ class Base(DeclarativeBase):
 
 
 class Project(Base):
-    """The tenant."""
+    """The tenant. A quota that is None is the farm's own.
+
+    ``weight``: its share of the farm beside others'. ``start`` and ``finish``: see ``scheduler.fairness``.
+    """
 
     __tablename__ = "projects"
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     name: Mapped[str] = mapped_column(String(100), unique=True)
+    weight: Mapped[float] = mapped_column(Double, default=1.0)
+    most_running: Mapped[int | None]
+    most_waiting: Mapped[int | None]
+    most_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    start: Mapped[float] = mapped_column(Double, default=0.0)
+    finish: Mapped[float] = mapped_column(Double, default=0.0)
     created: Mapped[datetime]
 
 
@@ -88,6 +110,20 @@ class Blob(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     key: Mapped[str] = mapped_column(String(200), unique=True)
     created: Mapped[datetime]
+    unused_since: Mapped[datetime | None] = mapped_column(index=True)
+    """When collection first found that nothing needs it; None: it is needed, or was asked for since."""
+
+
+class BlobUse(Base):
+    """A model or an artifact consists of these bytes. ``owner`` is its serial; ``kind`` is 'model' or 'artifact'.
+
+    The key to ``blobs`` makes the database itself refuse that bytes go which something consists of.
+    """
+
+    __tablename__ = "blob_uses"
+    owner: Mapped[str] = mapped_column(Id, primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), primary_key=True, index=True)
+    kind: Mapped[str] = mapped_column(String(8))
 
 
 class Holding(Base):
@@ -95,12 +131,15 @@ class Holding(Base):
 
     __tablename__ = "holdings"
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
-    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), primary_key=True, index=True)
     created: Mapped[datetime]
 
 
 class Upload(Base):
-    """Bytes on their way. ``owner`` is 'project:ID', or 'attempt:BUILD:FENCE' for what workers publish."""
+    """Bytes on their way. ``owner`` is 'project:ID', or 'attempt:BUILD:FENCE' for what workers publish.
+
+    One of an attempt that was complete when it was opened is a promise: the worker was told that the farm has them.
+    """
 
     __tablename__ = "uploads"
     __table_args__ = (Index(None, "owner", "sha256"),)
@@ -127,6 +166,8 @@ class Model(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     files: Mapped[list[Any]]
     signature: Mapped[dict[str, Any]]
+    shared: Mapped[bool] = mapped_column(default=False)
+    """Whether every project that has the same bytes may be answered with what was built of it."""
     created: Mapped[datetime]
 
 
@@ -139,12 +180,36 @@ class Dataset(Base):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     name: Mapped[str] = mapped_column(String(100))
     version: Mapped[int]
-    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     samples: Mapped[int]
     kind: Mapped[str] = mapped_column(String(16))
     inputs: Mapped[list[Any]]
     statistics: Mapped[dict[str, Any]]
     created: Mapped[datetime]
+
+
+class Batch(Base):
+    """Jobs that were asked for at once."""
+
+    __tablename__ = "batches"
+    __table_args__ = (UniqueConstraint("project_id", "idempotency_key"), Index(None, "project_id", "id"))
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    idempotency_key: Mapped[str | None] = mapped_column(String(200))
+    request_digest: Mapped[str] = mapped_column(Sha)
+    created: Mapped[datetime]
+
+
+class DeletedDataset(Base):
+    """A dataset version that was deleted. Its number is not given again: jobs that used it still name it."""
+
+    __tablename__ = "deleted_datasets"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(Sha)
+    deleted: Mapped[datetime]
 
 
 class Job(Base):
@@ -154,6 +219,7 @@ class Job(Base):
     __table_args__ = (UniqueConstraint("project_id", "idempotency_key"), Index(None, "project_id", "state", "id"))
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    batch_id: Mapped[str | None] = mapped_column(Id, index=True)
     name: Mapped[str] = mapped_column(String(200))
     model_id: Mapped[str] = mapped_column(Sha, index=True)
     dataset_id: Mapped[str | None] = mapped_column(Sha)
@@ -170,6 +236,17 @@ class Job(Base):
     ended: Mapped[datetime | None]
 
 
+IN_LINE = "state = 'waiting' AND joined_to IS NULL"
+"""Builds that the dispatcher looks at. A query with both conditions uses the index of that name."""
+
+BUILT = "origin = 'built'"
+"""Builds whose duration says something."""
+
+
+HAS_RESULT = "artifact_id IS NOT NULL"
+"""Builds through which a project sees artifacts."""
+
+
 class Build(Base):
     """One (model, target) of a job.
 
@@ -180,9 +257,26 @@ class Build(Base):
 
     __tablename__ = "builds"
     __table_args__ = (
-        Index(None, "state", "rank", "id"),
+        Index(
+            "ix_builds_line",
+            "project_id",
+            "demand",
+            "due",
+            "id",
+            postgresql_where=text(IN_LINE),
+            sqlite_where=text(IN_LINE),
+        ),
+        Index("ix_builds_history", "demand", "id", postgresql_where=text(BUILT), sqlite_where=text(BUILT)),
+        Index(None, "state", "id"),
         Index(None, "request_key", "state"),
         Index(None, "ladder_of", "rung", unique=True),
+        Index(
+            "ix_builds_results",
+            "project_id",
+            "artifact_id",
+            postgresql_where=text(HAS_RESULT),
+            sqlite_where=text(HAS_RESULT),
+        ),
     )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
@@ -198,13 +292,18 @@ class Build(Base):
     reason: Mapped[str] = mapped_column(Text)
     note: Mapped[str] = mapped_column(Text)
     origin: Mapped[str | None] = mapped_column(String(16))
-    rank: Mapped[int]
+    demand: Mapped[str] = mapped_column(Text)
+    """What it is to placement; see ``scheduler.line``."""
+    due: Mapped[datetime]
+    """Its place in the line of its project."""
     request_key: Mapped[str] = mapped_column(Sha)
     cache_key: Mapped[str | None] = mapped_column(Sha)
     joined_to: Mapped[str | None] = mapped_column(ForeignKey("builds.id"), index=True)
     artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"), index=True)
     failure: Mapped[dict[str, Any] | None]
     pool: Mapped[str | None] = mapped_column(ForeignKey("pools.name"))
+    avoid: Mapped[list[Any]] = mapped_column(default=list)
+    """Ids of workers that shall not take it while others can."""
     attempt: Mapped[int]
     tries: Mapped[int]
     fence: Mapped[int]
@@ -212,6 +311,14 @@ class Build(Base):
     created: Mapped[datetime]
     started: Mapped[datetime | None]
     ended: Mapped[datetime | None]
+
+
+class Demand(Base):
+    """What builds are to placement, and what those in line were told last of why they wait."""
+
+    __tablename__ = "demands"
+    demand: Mapped[str] = mapped_column(Text, primary_key=True)
+    reason: Mapped[str] = mapped_column(Text)
 
 
 class Attempt(Base):
@@ -224,6 +331,10 @@ class Attempt(Base):
     state: Mapped[str] = mapped_column(String(16))
     pool: Mapped[str] = mapped_column(ForeignKey("pools.name"))
     worker_id: Mapped[str | None] = mapped_column(ForeignKey("workers.id"), index=True)
+    meant_for: Mapped[str | None] = mapped_column(Id)
+    """The worker to whose own queue it was sent; None: to the pool's."""
+    charged_s: Mapped[float] = mapped_column(Double, default=0.0)
+    """Slot-seconds that its project was charged with beforehand."""
     boot_id: Mapped[str | None] = mapped_column(String(64))
     fence: Mapped[int | None]
     until: Mapped[datetime]
@@ -261,6 +372,20 @@ class Artifact(Base):
     report: Mapped[dict[str, Any]]
     envelope: Mapped[str | None] = mapped_column(Text)
     """The signed provenance as it is downloaded; None for what was built before the farm signed."""
+    last_used: Mapped[datetime | None] = mapped_column(index=True)
+    """When it last answered a build, was downloaded or resolved, to within an hour."""
+    evicted: Mapped[datetime | None]
+    """When its files were given up. What was proven and measured of it stays, and what it was built from."""
+    created: Mapped[datetime]
+
+
+class Pin(Base):
+    """A project wants to keep an artifact, whatever its age and the space it takes."""
+
+    __tablename__ = "pins"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id"), primary_key=True, index=True)
+    note: Mapped[str] = mapped_column(String(200))
     created: Mapped[datetime]
 
 
@@ -286,10 +411,16 @@ class ToolchainCache(Base):
 
 
 class Pool(Base):
-    """All workers with the same hardware class, tags, toolchain versions and pipeline: one Celery queue."""
+    """All workers with the same hardware class, tags, facts, toolchain versions and pipeline: one Celery queue.
+
+    ``facts``: what constraints ask about, by name. ``mode``: 'open' or 'paused'.
+    """
 
     __tablename__ = "pools"
     name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    mode: Mapped[str] = mapped_column(String(16), default="open")
+    mode_reason: Mapped[str] = mapped_column(String(200), default="")
     hardware_class: Mapped[str] = mapped_column(String(200))
     tags: Mapped[list[Any]]
     capabilities: Mapped[list[Any]]
@@ -298,7 +429,11 @@ class Pool(Base):
 
 
 class Worker(Base):
-    """A process on a node, as it announced itself."""
+    """A process on a node, as it announced itself.
+
+    ``mode``: a WorkerMode; it survives the worker's restart.
+    ``files``: SHA-256 of what lies in its local cache.
+    """
 
     __tablename__ = "workers"
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -307,9 +442,32 @@ class Worker(Base):
     pool: Mapped[str] = mapped_column(ForeignKey("pools.name"))
     state: Mapped[str] = mapped_column(String(16), index=True)
     slots: Mapped[int]
+    mode: Mapped[str] = mapped_column(String(16), default="open")
+    mode_reason: Mapped[str] = mapped_column(String(200), default="")
+    files: Mapped[list[Any]] = mapped_column(default=list)
     hardware: Mapped[dict[str, Any]]
     signed_on: Mapped[datetime]
     last_seen: Mapped[datetime]
+
+
+class Quarantine(Base):
+    """What was asked for and ended its attempts, every one by the farm's fault: not tried again until released."""
+
+    __tablename__ = "quarantines"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    request_key: Mapped[str] = mapped_column(Sha, primary_key=True)
+    build_id: Mapped[str] = mapped_column(ForeignKey("builds.id"), index=True)
+    created: Mapped[datetime]
+
+
+class Switch(Base):
+    """A thing that an operator has turned on for the whole farm, such as 'maintenance'."""
+
+    __tablename__ = "switches"
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(200))
+    by: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime]
 
 
 class EventRow(Base):

@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from typing_extensions import override
@@ -24,7 +25,7 @@ from typing_extensions import override
 from enginehouse.errors import DigestMismatch, NotFound, UploadIncomplete
 from enginehouse.views import PartUrl, PartView
 from scheduler.store.disk import FileRange, create, disk, make_folder, record_whole, reveal, write_at
-from scheduler.store.port import ArtifactStore, ObjectMissing, safe_key
+from scheduler.store.port import ArtifactStore, ObjectMissing, Stored, safe_key
 
 _GONE = "the upload is not open any more: start it again"
 _HANDLE = re.compile(r"[0-9a-f]{32}")
@@ -207,6 +208,19 @@ class LocalStore(ArtifactStore):
                         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
                         swept += 1
         return swept
+
+    def listed(self, prefix: str) -> Iterator[Stored]:
+        """Every object below a folder."""
+        for folder, _, names in os.walk(self._objects / safe_key(prefix)):
+            for name in names:
+                path = Path(folder) / name
+                try:
+                    with disk():
+                        found = path.stat()
+                except FileNotFoundError:  # deleted since
+                    continue
+                key = path.relative_to(self._objects).as_posix()
+                yield Stored(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def check(self) -> None:
         """StoreUnavailable, with the reason, unless a file can be written here."""

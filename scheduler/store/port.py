@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 from urllib.parse import quote
@@ -27,6 +29,15 @@ class ObjectMissing(StoreUnavailable):
 
     title = "The artifact store lacks an object"
     advice = "The store has lost bytes: restore the object, or delete what refers to it and build it again."
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as the store lists it. ``modified``: when it was written, or its upload began, by the store's clock."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 @runtime_checkable
@@ -98,6 +109,13 @@ class ArtifactStore(Protocol):
 
     def stale(self, older_than: float) -> int:
         """Sweep what was started more than ``older_than`` seconds ago and never finished; return how many."""
+        ...
+
+    def listed(self, prefix: str) -> Iterator[Stored]:
+        """Every whole object whose key begins with the segment ``prefix``, in no order; flat memory.
+
+        What appears or goes meanwhile may be told of or not.
+        """
         ...
 
     def check(self) -> None:

@@ -22,7 +22,7 @@ from typing_extensions import override
 from enginehouse.errors import DigestMismatch, NotFound, StoreUnavailable, TooLarge, UploadIncomplete
 from enginehouse.uploads import MAX_PARTS
 from enginehouse.views import PartUrl, PartView
-from scheduler.store.port import MIB, ArtifactStore, ObjectMissing, content_disposition, safe_key
+from scheduler.store.port import MIB, ArtifactStore, ObjectMissing, Stored, content_disposition, safe_key
 from scheduler.store.s3_connection import Body, error_code, server
 
 if TYPE_CHECKING:
@@ -246,6 +246,17 @@ class S3Store(ArtifactStore):
                     )
                     swept += 1
         return swept
+
+    def listed(self, prefix: str) -> Iterator[Stored]:
+        """Every object below a prefix, a page of a thousand at a time."""
+        below = len(self._name("x")) - 1
+        with server():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=f"{self._name(prefix)}/"
+            )
+            for page in pages:
+                for found in page.get("Contents", []):
+                    yield Stored(found["Key"][below:], found["Size"], found["LastModified"])
 
     def check(self) -> None:
         """StoreUnavailable unless the bucket answers. Makes the bucket where the settings allow it."""

@@ -31,7 +31,7 @@ from scheduler.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "docs" / "openapi.json"
-_METHODS = {"get", "put", "post", "delete", "head"}
+_METHODS = {"get", "put", "post", "patch", "delete", "head"}
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:

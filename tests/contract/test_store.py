@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -188,6 +189,21 @@ class TestWholeObjects:
         bench.store.delete(KEY)
         assert bench.store.size(KEY) is None
         assert bench.objects() == set()
+
+    def test_what_is_whole_is_listed_with_size_and_time(self, bench: Bench) -> None:
+        assert list(bench.store.listed("blobs")) == []
+        sizes = {f"blobs/{number:02}/one": number for number in range(30)}
+        before = datetime.now(UTC) - timedelta(seconds=5)
+        for key, size in sizes.items():
+            bench.store.put(key, iter([noise(size)]))
+        bench.store.put("blobsy/another", iter([b"x"]))
+        bench.send_part(bench.store.start(KEY), 1, noise(PART))
+        found = list(bench.store.listed("blobs"))
+        assert {one.key: one.size for one in found} == sizes
+        assert all(before < one.modified < datetime.now(UTC) + timedelta(seconds=5) for one in found)
+        for one in found[:10]:
+            bench.store.delete(one.key)
+        assert {one.key for one in bench.store.listed("blobs")} == {one.key for one in found[10:]}
 
     @pytest.mark.parametrize("damage", [b"", b"byteX", b"bytesbytes"], ids=["emptied", "flipped", "longer"])
     def test_bytes_that_were_changed_behind_its_back_are_seen(self, bench: Bench, damage: bytes) -> None:

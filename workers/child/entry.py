@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import workers.child.quiet
-from enginehouse.errors import EnginehouseError, InternalError, MemoryExceeded
+from enginehouse.errors import EnginehouseError, InternalError, MemoryExceeded, WorkerDiskFull
 from enginehouse.states import Phase
 from enginehouse.targets import AUTO
 from sandbox import Confinement, confine
 from workers.child.environment import remove_secrets
 from workers.child.messages import Built, Entered, Failed, Message
+from workers.disk import ran_out
 from workers.exploration.explore import explore
 from workers.pipeline import Order, run
 
@@ -77,19 +78,29 @@ def confined(
     code = 0
     try:
         say(messages, job())
-    except EnginehouseError as error:
-        print(f"{error.title}: {error.detail}", flush=True)  # noqa: T201 - standard output is the build's log
-        say(messages, Failed(failure=error.failure()))
-    except MemoryError as error:
-        traceback.print_exc()
-        say(messages, Failed(failure=MemoryExceeded(f"an allocation failed: {error or 'MemoryError'}").failure()))
     except Exception as error:  # noqa: BLE001 - whatever it is, the agent is told
-        traceback.print_exc()
-        say(messages, Failed(failure=InternalError(f"{type(error).__name__}: {error}").failure()))
-        code = 1
+        code = _say_failed(messages, error)
     sys.stdout.flush()
     # No destructors of half-finished C++ runtimes, no joins of their threads: the kernel takes everything back.
     os._exit(code)
+
+
+def _say_failed(messages: Connection, error: Exception) -> int:
+    """Tell the agent how it ended; the exit status."""
+    if ran_out(error):
+        traceback.print_exc()
+        say(messages, Failed(failure=WorkerDiskFull(str(error)).failure()))
+    elif isinstance(error, EnginehouseError):
+        print(f"{error.title}: {error.detail}", flush=True)  # noqa: T201 - standard output is the build's log
+        say(messages, Failed(failure=error.failure()))
+    elif isinstance(error, MemoryError):
+        traceback.print_exc()
+        say(messages, Failed(failure=MemoryExceeded(f"an allocation failed: {error or 'MemoryError'}").failure()))
+    else:
+        traceback.print_exc()
+        say(messages, Failed(failure=InternalError(f"{type(error).__name__}: {error}").failure()))
+        return 1
+    return 0
 
 
 def build(order: Order, messages: Connection) -> Built:

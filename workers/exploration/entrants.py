@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from enginehouse.exploration import Candidate, Goal, Stage
 from workers import backends
-from workers.backends.base import Arrays, Saved
+from workers.backends.base import Arrays
 from workers.cores import alone
-from workers.exploration.apart import apart
 from workers.exploration.candidates import ANCHOR
 from workers.exploration.race import FINALISTS, Runner, latencies, race
 from workers.exploration.trial import Trial
+from workers.pipeline.apart import apart
+from workers.pipeline.aside import saved_of
 from workers.pipeline.order import Order
 from workers.pipeline.sides import Side, load_artifact
 
@@ -86,8 +87,7 @@ def _race(order: Order, racing: Sequence[Entrant], seconds: float, finalists: in
         options = backend.check(one.candidate.target, order.signature.format)
         manifest = one.trial.manifest
         assert manifest is not None
-        files = tuple(file.path for file in manifest.files if file.role == "model")
-        side = load_artifact(backend, Saved(one.trial.bundle, manifest.entry, files), options, one.threads)
+        side = load_artifact(backend, saved_of(one.trial.bundle, manifest), options, one.threads)
         if side.session.takes(feeds):
             side.run(feeds)
             if block := _block(side, feeds, one):

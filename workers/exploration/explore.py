@@ -17,10 +17,13 @@ from workers.exploration.candidates import ANCHOR, candidates, hopeless
 from workers.exploration.entrants import Entrant, entrants, raced
 from workers.exploration.options import AutoOptions
 from workers.exploration.trial import SAMPLES, Trial, try_out
+from workers.pipeline.baselines import build_baselines
 from workers.pipeline.order import Order
 from workers.pipeline.run import Result, run
 
 _SHARE_OF_TRIALS = 0.7
+_RACED_S = 1.25
+"""Seconds of the race for each that enters it."""
 _WORTH = 1.5
 """What is slower than the fastest by this factor, on its own, does not enter the race."""
 
@@ -48,7 +51,8 @@ def explore(order: Order, tell: Callable[[Phase], None] = lambda _: None) -> Res
     gates = options.gates or Gates()
     tell(Phase.EXPLORE)
     wanted, passed_over = candidates(options, Format(order.signature.format), order.backends, order.dataset is not None)
-    by_few = gates.model_copy(update=dict.fromkeys(NAMED))  # metrics are for the full build
+    # Metrics and other baselines are for the full build.
+    by_few = gates.over_source_alone().model_copy(update=dict.fromkeys(NAMED))
     trials, untried = _trials(order, wanted, watch, by_few)
     rows = [*(one.candidate for one in trials), *untried, *passed_over]
     right = [one for one in trials if one.manifest is not None]
@@ -57,6 +61,9 @@ def explore(order: Order, tell: Callable[[Phase], None] = lambda _: None) -> Res
     rows = _settled(order, rows, right, watch, options.goal)
     shutil.rmtree(order.work / "trials")
     spent = watch.spent_s
+    if order.recipe.baselines:
+        tell(Phase.BASELINES)
+    baselines = build_baselines(order)
     while True:
         choice = best(comparable(rows))
         rows[rows.index(choice)] = choice.model_copy(update={"stage": Stage.RECOMMENDED})
@@ -71,7 +78,7 @@ def explore(order: Order, tell: Callable[[Phase], None] = lambda _: None) -> Res
         _say(f"recommended: {choice.named}; {' '.join(table.reasons)}")
         others = comparable(rows)
         try:
-            result = run(_of(order, choice.target), tell, explored=table)
+            result = run(_of(order, choice.target), tell, explored=table, baselines=baselines)
             refused = judge(gates, result.report)
         except BuildError as error:
             if not others:
@@ -115,7 +122,7 @@ def _settled(order: Order, rows: list[Candidate], right: list[Trial], watch: _Wa
     enter = [one for one in right if speed(one.candidate) <= fastest * _WORTH or one.candidate.target == ANCHOR]
     racing: list[Entrant] = [each for one in enter for each in entrants(order, one, goal)]
     seconds = max(watch.left_s(), 0.1 * watch.budget_s, 2.0)
-    found = raced(order, racing, min(seconds, 2.0 * len(racing)))
+    found = raced(order, racing, min(seconds, _RACED_S * len(racing)))
     entered = [one.candidate for one in enter]
     return [one for one in rows if one not in entered] + (found or entered)
 

@@ -11,10 +11,9 @@ from enginehouse.exploration import Candidate, Stage
 from enginehouse.gates import Gates, judge
 from enginehouse.report import Report
 from enginehouse.targets import Target
-from workers.exploration.apart import apart
 from workers.exploration.candidates import for_trial
+from workers.pipeline.aside import build_aside
 from workers.pipeline.order import Order
-from workers.pipeline.run import run
 
 SAMPLES = 8
 """Samples of a dataset that a trial is verified on."""
@@ -33,36 +32,25 @@ class Trial:
 
 
 def try_out(
-    order: Order, target: Target, number: int, time_s: float, gates: Gates | None = None, timed_s: float = TIMED_S
+    order: Order,
+    target: Target,
+    number: int,
+    time_s: float,
+    gates: Gates | None = None,
+    timed_s: float = TIMED_S,
+    samples: int | None = SAMPLES,
 ) -> Trial:
-    """Build one candidate in a folder of its own, in at most ``time_s``, of which ``timed_s`` go to its timing."""
+    """Build one candidate in a folder of its own, in at most ``time_s``, of which ``timed_s`` go to its timing.
+
+    ``samples``: of the dataset, to verify it on; None for all.
+    """
     folder = order.work / "trials" / str(number)
-    folder.mkdir(parents=True)
-    short = order.model_copy(
-        update={
-            "recipe": order.recipe.model_copy(update={"target": for_trial(target), "verify": True, "benchmark": True}),
-            "work": folder,
-            "most_samples": SAMPLES,
-            "benchmark_s": timed_s,
-            "layers": False,
-            "memory": False,
-            "throughput": False,
-            "made_onnx": order.work / "onnx",
-        }
-    )
-
-    def build() -> str:
-        result = run(short)
-        return f"{result.manifest.model_dump_json()}\n{result.report.model_dump_json()}"
-
-    answer = apart(build, time_s)
-    if answer.failure is not None:
-        failure = answer.failure
-        candidate = Candidate(target=target, stage=Stage.FAILED, reason=failure.detail, code=failure.code)
-        return Trial(candidate, short.bundle)
-    first, second = answer.text.split("\n")
-    manifest, report = Manifest.model_validate_json(first), Report.model_validate_json(second)
-    return judged(target, manifest, report, short.bundle, judge(gates or Gates(), report))
+    changes = {"most_samples": samples, "benchmark_s": timed_s}
+    made = build_aside(order, for_trial(target), folder, time_s, check=True, **changes)
+    if isinstance(made, Failure):
+        candidate = Candidate(target=target, stage=Stage.FAILED, reason=made.detail, code=made.code)
+        return Trial(candidate, folder)
+    return judged(target, made.manifest, made.report, made.folder, judge(gates or Gates(), made.report))
 
 
 def judged(target: Target, manifest: Manifest, report: Report, bundle: Path, refused: Failure | None) -> Trial:

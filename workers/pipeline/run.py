@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ from enginehouse.report import Layer, LossyLayer, PhaseTiming, Report, TaskMetri
 from enginehouse.states import Phase
 from workers.backends import get
 from workers.backends.workpiece import Source, Workpiece
+from workers.pipeline.baselines import Built, build_baselines, measure_baselines
 from workers.pipeline.intermediate import verify_intermediate
 from workers.pipeline.layers import source_nodes, with_shares, without_layer
 from workers.pipeline.order import Order
@@ -51,10 +52,15 @@ class _Clock:
         print(f"{phase}: {seconds:.3f} s", flush=True)  # noqa: T201 - standard output is the build's log
 
 
-def run(order: Order, tell: Tell = lambda _: None, explored: Exploration | None = None) -> Result:
+def run(
+    order: Order,
+    tell: Tell = lambda _: None,
+    explored: Exploration | None = None,
+    baselines: Sequence[Built] | None = None,
+) -> Result:
     """Build. Raises the errors of the backend and of each stage; disagreeing outputs are reported, not raised.
 
-    ``explored``: what the target was chosen from, for the report.
+    ``explored``: what the target was chosen from, for the report. ``baselines``: the recipe's, where they are built.
     """
     recipe = order.recipe
     target = recipe.target
@@ -77,6 +83,9 @@ def run(order: Order, tell: Tell = lambda _: None, explored: Exploration | None 
     )
     samples.fed = partial(backend.fed, piece)
     clock = _Clock(tell)
+    if baselines is None and recipe.benchmark and recipe.against():
+        with clock.phase(Phase.BASELINES):
+            baselines = build_baselines(order)
     print(f"building {target} with {backend.toolchain()}", flush=True)  # noqa: T201
     script = write_script(order, backend, piece)
 
@@ -122,6 +131,7 @@ def run(order: Order, tell: Tell = lambda _: None, explored: Exploration | None 
         if recipe.benchmark:
             with clock.phase(Phase.BENCHMARK):
                 benchmark = measure(order, artifact, reference, cases, threads, options)
+                benchmark.others = measure_baselines(order, artifact, piece, cases, threads, baselines or ())
         settings |= artifact.session.settings()
         artifact.close()
         reference.close()

@@ -178,10 +178,11 @@ class TestLoopback:
         is_problem(create_app(farm.settings, farm).test_client().get("/v1/jobs"), 401)
 
 
-@pytest.mark.parametrize("held", ["read", "submit", "admin", "work"])
+@pytest.mark.parametrize("held", ["read", "submit", "admin", "operate", "work"])
 def test_scopes(held: str) -> None:
-    implied = {"read": {"read"}, "submit": {"submit"}, "admin": {"read", "submit", "admin"}, "work": {"work"}}
-    for needed in ("read", "submit", "admin", "work"):
+    own = {"read", "submit", "admin"}
+    implied = {"read": {"read"}, "submit": {"submit"}, "admin": own, "operate": {*own, "operate"}, "work": {"work"}}
+    for needed in ("read", "submit", "admin", "operate", "work"):
         assert allows({held}, Scope(needed)) == (needed in implied[held])
 
 

@@ -77,7 +77,12 @@ def test_422_names_the_places_and_repeats_no_value(admin: FlaskClient) -> None:
 
 @pytest.mark.parametrize(
     ("target", "code"),
-    [("openvino:fp7", "target.unknown_precision"), ("openvino", "target.invalid"), ("a:fp32@B!", "target.invalid")],
+    [
+        ("openvino:fp7", "target.unknown_precision"),
+        ("openvino", "target.invalid"),
+        ("a:fp32@B!", "target.invalid"),
+        ("openvino:fp32@cpu.cores=>8", "target.invalid_constraint"),
+    ],
 )
 def test_422_for_a_target_keeps_the_targets_code(admin: FlaskClient, target: str, code: str) -> None:
     problem = is_problem(admin.post("/v1/jobs", json=_job(targets=[target])), 422, code)

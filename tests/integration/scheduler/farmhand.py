@@ -21,6 +21,7 @@ from scheduler import attempts, builds, dispatch, jobs, models, tokens, uploads,
 from scheduler.farm import Farm
 from scheduler.registry.engine import now
 from scheduler.registry.tables import Attempt, Build, Worker
+from scheduler.waiting import Waiting
 
 OPENVINO = Capability(
     backend="openvino",
@@ -46,12 +47,12 @@ def submit(farm: Farm, model: str, *targets: str, **more) -> JobView:
 
 def job(farm: Farm, id_: str) -> JobView:
     with farm.read() as session:
-        return jobs.get(session, me(farm), id_)
+        return jobs.get(session, me(farm), id_, Waiting(session, farm.settings))
 
 
 def build(farm: Farm, id_: str) -> BuildView:
     with farm.read() as session:
-        return builds.get(session, me(farm), id_)
+        return builds.get(session, me(farm), id_, Waiting(session, farm.settings))
 
 
 def push(farm: Farm, content: bytes, name: str = "model") -> str:
@@ -70,12 +71,17 @@ class Farmhand:
         tags: Iterable[str] = ("cpu",),
         capabilities: Iterable[Capability] = (OPENVINO,),
         hardware_class: str = "cpu-test-2c",
+        cores: int = 2,
+        memory_mb: int = 1024,
+        pipeline: str = "1",
     ) -> None:
         self.farm = farm
         self.boot = boot
-        hardware = Hardware(hardware_class=hardware_class, tags=sorted(tags), cpu_model="test", cores=2, memory_mb=1024)
+        hardware = Hardware(
+            hardware_class=hardware_class, tags=sorted(tags), cpu_model="test", cores=cores, memory_mb=memory_mb
+        )
         announced = SignOn(
-            name=name, boot_id=boot, slots=slots, pipeline="1", hardware=hardware, capabilities=list(capabilities)
+            name=name, boot_id=boot, slots=slots, pipeline=pipeline, hardware=hardware, capabilities=list(capabilities)
         )
         self.signed_on = workers.sign_on(farm, me(farm), announced)
 
@@ -90,7 +96,13 @@ class Farmhand:
         return workers.heartbeat(self.farm, Heartbeat(worker=self.signed_on.worker, boot_id=self.boot, held=held))
 
     def bundle(
-        self, claim: Claim, content: bytes = b"an engine", *, agrees: bool = True, error: float = 0.5
+        self,
+        claim: Claim,
+        content: bytes = b"an engine",
+        *,
+        agrees: bool = True,
+        error: float = 0.5,
+        sqnr_db: float | None = None,
     ) -> Complete:
         digest = hashlib.sha256(content).hexdigest()
         wanted = PublishFile(sha256=digest, size=len(content), parts=[digest])
@@ -102,6 +114,20 @@ class Farmhand:
                 self.farm, slot.upload, 1, digest, int(query["expires"]), query["signature"], iter([content])
             )
             sent = [slot.upload]
+        answer = self.answer(claim, content, agrees=agrees, error=error, sqnr_db=sqnr_db)
+        return answer.model_copy(update={"uploads": sent})
+
+    def answer(
+        self,
+        claim: Claim,
+        content: bytes,
+        *,
+        agrees: bool = True,
+        error: float = 0.5,
+        sqnr_db: float | None = None,
+    ) -> Complete:
+        """What is said of a bundle with these bytes, without sending any."""
+        digest = hashlib.sha256(content).hexdigest()
         file = BundleFile(path="model.xml", sha256=digest, size=len(content), role="model")
         manifest = Manifest(
             model=claim.recipe.model,
@@ -112,7 +138,7 @@ class Farmhand:
             files=[file],
         )
         output = OutputVerification(
-            name="y", dtype="float32", shape=[1], max_abs_error=error, cosine=0.9, agrees=agrees
+            name="y", dtype="float32", shape=[1], max_abs_error=error, cosine=0.9, sqnr_db=sqnr_db, agrees=agrees
         )
         verification = Verification(
             reference="r", inputs="seeded", samples=1, shapes={}, tolerance={}, outputs=[output], agrees=agrees
@@ -120,7 +146,7 @@ class Farmhand:
         report = Report(
             model=claim.recipe.model, target=str(claim.recipe.target), size=len(content), verification=verification
         )
-        return Complete(fence=claim.fence, uploads=sent, manifest=manifest, report=report)
+        return Complete(fence=claim.fence, uploads=[], manifest=manifest, report=report)
 
     def complete(self, claim: Claim, content: bytes = b"an engine", **report) -> BuildView:
         return attempts.complete(self.farm, claim.build, self.bundle(claim, content, **report))

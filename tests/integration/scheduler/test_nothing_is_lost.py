@@ -14,11 +14,12 @@ import onnx
 import pytest
 from farmhand import Farmhand, let_leases_end, me, push, skip_backoff, submit, tick
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from enginehouse.errors import AttemptStale, Conflict, ConversionFailed, PrecisionNotKept
-from enginehouse.states import ENDED, JOB_ENDED, AttemptState, BuildState, JobState, job_state
+from enginehouse.states import ENDED, JOB_ENDED, AttemptState, BuildState, JobState, PoolMode, WorkerMode, job_state
 from enginehouse.work import Claim
-from scheduler import jobs, tokens
+from scheduler import control, jobs, quarantine, tokens
 from scheduler.farm import Farm
 from scheduler.registry.migrate import upgrade
 from scheduler.registry.tables import Artifact, Attempt, Build, EventRow, Job, OutboxRow
@@ -39,6 +40,7 @@ WEIGHTS = {
     "reboot": 1,
     "silence": 1,
     "beat": 2,
+    "operate": 2,
 }
 
 
@@ -57,6 +59,8 @@ class Walk:
         self.jobs: list[str] = []
         self.claims: list[tuple[Farmhand, Claim]] = []
         self.hands = [self._boot("one"), self._boot("two")]
+        self.fences: dict[str, int] = {}
+        self.ends: dict[str, tuple[str, str | None]] = {}
 
     def _boot(self, name: str) -> Farmhand:
         self.boots += 1
@@ -145,6 +149,26 @@ class Walk:
         who = self._who()
         self.hands[who] = self._boot(["one", "two"][who])
 
+    def operate(self):
+        """An operator does something to a worker, the pool or the farm, or lets something out of quarantine."""
+        who = me(self.farm)
+        how = self.random.choice(["worker", "worker", "pool", "farm", "release", "release"])
+        if how == "worker":
+            mode = self.random.choice([*WorkerMode, WorkerMode.OPEN, WorkerMode.OPEN])
+            control.set_worker(self.farm, who, self.random.choice(["one", "two"]), mode)
+        elif how == "pool":
+            control.set_pool(self.farm, who, self.hands[0].signed_on.pool, self.random.choice(list(PoolMode)))
+        elif how == "farm":
+            control.set_maintenance(self.farm, who, self.random.random() < 0.3)
+        else:
+            self.release()
+
+    def release(self):
+        with self.farm.read() as session:
+            held = quarantine.list_(session).items
+        for item in held:
+            quarantine.release(self.farm, me(self.farm), item.build)
+
     def silence(self):
         let_leases_end(self.farm)
 
@@ -164,6 +188,8 @@ class Walk:
                 assert build.artifact_id is not None or build.state != BuildState.SUCCEEDED
                 assert build.joined_to is None or build.state == BuildState.WAITING
                 assert 0 <= build.tries <= self.farm.settings.max_attempts
+                self.fencing_only_grows(session, build)
+                self.an_end_is_final(build.id, build.state, build.artifact_id)
             for job in session.scalars(select(Job)):
                 rows = session.scalars(select(Build).where(Build.job_id == job.id).order_by(Build.rung)).all()
                 ladders = [
@@ -175,9 +201,28 @@ class Walk:
                     assert all(rung.state == BuildState.FAILED for rung in [first, *further][:-1])
                 replaced = [BuildState(rung.state) for ladder in ladders for rung in ladder[:-1]]
                 assert job.state == job_state([BuildState(ladder[-1].state) for ladder in ladders], replaced)
+                self.an_end_is_final(job.id, job.state, None)
+
+    def fencing_only_grows(self, session: Session, build: Build):
+        """From one look to the next, and from each attempt to the one after it; the newest claim has the build's."""
+        assert build.fence >= self.fences.get(build.id, 0), "fencing went back"
+        self.fences[build.id] = build.fence
+        mine = (Attempt.build_id == build.id) & Attempt.fence.is_not(None)
+        given = session.scalars(select(Attempt.fence).where(mine).order_by(Attempt.number)).all()
+        assert given == list(range(1, build.fence + 1)), "a fencing number was given twice, or to nobody"
+
+    def an_end_is_final(self, id_: str, state: str, artifact: str | None):
+        """What has ended once is found as it ended, whatever came later."""
+        assert self.ends.get(id_, (state, artifact)) == (state, artifact), "an end was not final"
+        if state in {*ENDED, *JOB_ENDED}:
+            self.ends[id_] = (state, artifact)
 
     def calm(self):
+        for name in ("one", "two"):
+            control.set_worker(self.farm, me(self.farm), name, WorkerMode.OPEN)
         hand = self._boot("calm")
+        control.set_pool(self.farm, me(self.farm), hand.signed_on.pool, PoolMode.OPEN)
+        control.set_maintenance(self.farm, me(self.farm), False)
         for _ in range(200):
             let_leases_end(self.farm)
             hand.beat()

@@ -186,11 +186,17 @@ def test_asking_twice_makes_one_job_and_its_result_is_the_answer(farm: Farm, mod
     assert count(farm, Job) == 1
 
 
-def test_what_another_project_built_is_taken_from_the_cache(farm: Farm, model: str, model_bytes: bytes) -> None:
+def test_what_another_project_built_is_taken_from_the_cache_where_it_shares_the_model(
+    farm: Farm, model: str, model_bytes: bytes
+) -> None:
     made = Hand(farm, tags=TAGS).make(model, "openvino:fp16", b"an engine")
     other = stranger(farm)
     models.receive(farm, other, "mine too", iter([model_bytes]), None)
     request = ResolveRequest(model=model, host=host(), enqueue=True, precisions=[Precision.FP16])
+    private = resolve(farm, other, request)
+    assert (private.best, private.pending) == (None, True)
+    jobs.cancel(farm, other, str(private.job))
+    models.share(farm, me(farm), model, True)
     answer = resolve(farm, other, request)
     assert answer.best is not None
     assert (answer.best.artifact, answer.pending) == (made, False)

@@ -166,6 +166,7 @@ def test_lost_workers_end_in_attempts_exhausted(farm, model):
     hand = Farmhand(farm)
     id_ = submit(farm, model, "openvino:fp32").builds[0].id
     for _ in range(farm.settings.max_attempts):
+        skip_backoff(farm)
         tick(farm)
         hand.claim(id_)
         let_leases_end(farm)

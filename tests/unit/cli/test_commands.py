@@ -110,7 +110,7 @@ def test_submits_help_names_every_gate() -> None:
 
 def test_every_read_has_json() -> None:
     without = {name for name, command in every_command() if "as_json" not in {p.name for p in command.params}}
-    assert without == {"up", "token revoke", "fingerprint"}  # the last prints nothing else
+    assert without == {"up", "token revoke", "model delete", "dataset delete", "fingerprint"}  # which prints JSON only
 
 
 def fresh(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -164,6 +164,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["submit", "a" * 64, "-t", "openvino:fp17"],
         ["submit", "a" * 64, "-t", "openvino:fp16", "--gate", "speed=1"],
         ["submit", "a" * 64, "-t", "openvino:fp16", "--gate", "min_speedup=0"],
+        ["submit", "a" * 64, "-t", "openvino:fp16", "--gate", "min_speedup=fp32:1"],
+        ["submit", "a" * 64, "-t", "openvino:fp16", "--gate", "min_speedup=openvino:fp32:1", "--no-benchmark"],
+        ["submit", "a" * 64, "-t", "openvino:fp16", "--baseline", "openvino:fp17"],
+        ["submit", "a" * 64, "-t", "openvino:fp16", "--baseline", "auto"],
+        ["submit", "a" * 64, "-t", "openvino:fp16", "--baseline", "openvino:fp32@cpu"],
         ["submit", "a" * 64, "-t", "openvino:fp16", "--shape", "x"],
         ["submit", "a" * 64, "-t", "openvino:fp16", "--option", "tensorrt.x=1"],
         ["submit", "a" * 64, "-t", "openvino:fp16", "--time-limit", "soon"],

@@ -32,10 +32,31 @@ def test_gates_of_one_target_and_of_one_metric() -> None:
         parsing.all_gates(["openvino:int8.speed=1"], NAMES)
 
 
+def test_gates_on_the_speed_up_over_several_baselines() -> None:
+    given = ["min_speedup=1.5", "min_speedup=openvino:fp32:1.2", "min_speedup=onnxruntime:fp32:1"]
+    found = parsing.gates(given, NAMES)
+    assert found == {"min_speedup": {"source": 1.5, "openvino:fp32": 1.2, "onnxruntime:fp32": 1}}
+    assert Gates(**found).min_speedup == found["min_speedup"]
+    assert parsing.gates(given[1:2], NAMES) == {"min_speedup": {"openvino:fp32": 1.2}}
+    assert parsing.gates(["min_speedup=source:1.5"], NAMES) == {"min_speedup": 1.5}
+    assert parsing.all_gates(["tensorrt:int8@h200.min_speedup=tensorrt:fp16:1.3"], NAMES) == {
+        "gates": {},
+        "target_gates": {"tensorrt:int8@h200": {"min_speedup": {"tensorrt:fp16": 1.3}}},
+    }
+    for twice in (["min_speedup=1", "min_speedup=source:2"], ["min_speedup=a:fp32:1", "min_speedup=a:fp32:2"]):
+        with pytest.raises(click.BadParameter, match="twice"):
+            parsing.gates(twice, NAMES)
+
+
 @pytest.mark.parametrize("text", ["min_speedup", "speedup=1", "min_speedup=fast", "=1", "min_speedup="])
 def test_what_is_no_gate(text: str) -> None:
     with pytest.raises(click.BadParameter):
         parsing.gates([text], NAMES)
+
+
+def test_a_gate_of_a_target_with_constraints() -> None:
+    target = "tensorrt:fp16@cpu.cores>=8+tensorrt~=11.4"
+    assert parsing.all_gates([f"{target}.min_speedup=1.2"], NAMES)["target_gates"] == {target: {"min_speedup": 1.2}}
 
 
 def test_a_gate_given_twice_is_refused() -> None:

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from enginehouse.cli import progress
-from enginehouse.cli.results import result_row
-from enginehouse.report import Benchmark, OutputVerification, Report, Timing, Verification
+from enginehouse.cli.results import baseline_row, result_row
+from enginehouse.report import Benchmark, OtherBaseline, OutputVerification, Report, Timing, Verification
 from enginehouse.views import BuildView, Event, JobView
 
 NOW = "2026-11-21T00:00:00Z"
@@ -134,3 +134,22 @@ def test_a_result_row() -> None:
         "abababababab",
     ]  # fmt: skip
     assert result_row(build(), None) == ["openvino:fp16", "waiting", "-", *["-"] * 7]
+
+
+def test_a_row_beside_another_baseline() -> None:
+    measured = OtherBaseline(
+        name="openvino:fp32", artifact_p50_ms=1.5, p50_ms=1.8, speedup=1.2, speedup_low=1.1, speedup_high=1.3
+    )
+    assert baseline_row(build(), measured) == [
+        "openvino:fp16",
+        "openvino:fp32",
+        "1.5",
+        "1.8",
+        "1.20x",
+        "1.10 to 1.30",
+        "-",
+    ]
+    disturbed = measured.model_copy(update={"disturbed": True})
+    assert baseline_row(build(), disturbed)[4] == "1.20x*"
+    broken = OtherBaseline(name="litert:fp32", reason="no such operator")
+    assert baseline_row(build(), broken) == ["openvino:fp16", "litert:fp32", "-", "-", "-", "-", "no such operator"]

@@ -100,6 +100,19 @@ def test_a_held_part_stays_down_until_it_is_restarted(workshop: Workshop) -> Non
     assert process.pid is not None
 
 
+def test_a_part_is_stopped_with_the_signal_that_it_asks_for(workshop: Workshop) -> None:
+    program = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "signal.signal(signal.SIGQUIT, lambda *_: (print('quit', flush=True), sys.exit(0)))\n"
+        "print('up', flush=True); time.sleep(600)"
+    )
+    process = workshop.start("server", program, stopped=signal.SIGQUIT)
+    until(lambda: "up" in process.tail())
+    workshop.supervisor.hold("server")
+    assert process.tail().split() == ["up", "quit"]
+
+
 def test_stop_goes_wave_by_wave(workshop: Workshop) -> None:
     program = (
         "import os, signal, sys, time, pathlib\n"

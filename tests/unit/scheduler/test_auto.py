@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from enginehouse.capability import Capability
 from enginehouse.gates import Gates
 from enginehouse.request import JobRequest
@@ -37,9 +39,26 @@ def test_without_a_tag_it_goes_to_every_pool_that_reads_the_model() -> None:
     assert targets("auto", "openvino:fp32") == ["auto@large-2b", "auto@small-1a", "openvino:fp32"]
 
 
+def test_only_pools_that_offer_its_baselines_get_one() -> None:
+    plain = Capability(
+        backend="onnxruntime", toolchain={}, precisions=[Precision.FP32], formats=["onnx"], options_schema={}
+    )
+    small, large, _ = POOLS
+    third = replace(small, name="third", capabilities=(*small.capabilities, plain))
+    whole = [small, replace(large, capabilities=(*large.capabilities, plain)), third]
+    request = JobRequest(model="0" * 64, targets=["auto"], baselines=("onnxruntime:fp32",))
+    assert [str(one) for one in targets_of(request, "onnx", whole)] == ["auto@large-2b", "auto@third"]
+
+
 def test_a_tag_leaves_the_pool_to_the_dispatcher() -> None:
     assert targets("auto@amx_int8") == ["auto@amx_int8"]
     assert targets("auto@cpu") == ["auto@cpu"]
+    assert targets("auto@cpu.cores>=8") == ["auto@cpu.cores>=8"]
+
+
+def test_a_constraint_chooses_among_pools_as_a_tag_does() -> None:
+    sized = [replace(one, facts={"cpu.cores": cores}) for one, cores in zip(POOLS[:2], (2, 8), strict=True)]
+    assert [one.name for one in place(parse_target("auto@cpu.cores>=8"), "onnx", sized).pools] == ["large-2b"]
 
 
 def test_with_one_pool_or_none_it_stays_one_build() -> None:

@@ -71,6 +71,7 @@ def test_what_may_change_the_bytes_changes_the_key(one, other):
         _key(_recipe(options={"threads": 0, "hint": "latency"})),
         _key(_recipe(options={"hint": "latency", "threads": 0})),
         _key(_recipe(requires=("cpu",))),
+        _key(_recipe(requires=("cpu", "cpu.cores>=8", "openvino>=2026.4"))),
         _key(capability=_capability(toolchain={"onnx": "1.23.2", "openvino": "2026.4.1"})),
     ],
 )
@@ -80,4 +81,53 @@ def test_harmless_differences_hit(same):
 
 def test_the_request_key_keeps_the_requirement_because_the_pool_is_not_known_yet():
     assert request_key(_recipe(requires=("h200",))) != request_key(_recipe())
+    assert request_key(_recipe(requires=("cpu.cores>=8",))) != request_key(_recipe())
+    assert request_key(_recipe(requires=("cpu.cores >= 8.0", "a"))) == request_key(
+        _recipe(requires=("a", "cpu.cores>=8"))
+    )
     assert request_key(_recipe(shapes={"a": (1,), "b": (2,)})) == request_key(_recipe(shapes={"b": (2,), "a": (1,)}))
+
+
+ORT = _capability(backend="onnxruntime", toolchain={"onnxruntime": "1.31.1"}, options_schema={})
+FP32, PLAIN = Target(backend="openvino", precision="fp32"), Target(backend="onnxruntime", precision="fp32")
+
+
+def _beside(*baselines, capabilities=(ORT,), **changes):
+    recipe = _recipe(baselines=baselines, **changes)
+    return cache_key(recipe, _capability(), "cpu-1", "1", capabilities)
+
+
+def test_without_baselines_the_keys_are_those_from_before_there_were_any():
+    """These were computed from recipes that had no such field."""
+    assert request_key(_recipe()) == "65eec09cd394814357dbba82e9d0f67e212071ddce6b088e955dca2f5ba90105"
+    assert _key() == _beside() == "021f271579a2a6115212dc4907caccbcfa4b2c141a1cb55f946b8ffa9451e132"
+
+
+def test_what_a_build_is_measured_against_is_in_both_keys():
+    newer = ORT.model_copy(update={"toolchain": {"onnxruntime": "1.32.0"}})
+    optioned = FP32.model_copy(update={"options": {"threads": 1}})
+    keys = [
+        _beside(),
+        _beside(FP32),
+        _beside(PLAIN),
+        _beside(FP32, PLAIN),
+        _beside(optioned),
+        _beside(PLAIN, capabilities=[newer]),
+    ]
+    assert len(set(keys)) == len(keys)
+    asked = [request_key(_recipe(baselines=one)) for one in [(), (FP32,), (PLAIN,), (FP32, PLAIN), (optioned,)]]
+    assert len(set(asked)) == len(asked)
+
+
+def test_harmless_differences_of_baselines_hit():
+    said = FP32.model_copy(update={"options": {"threads": 0, "hint": "latency"}})
+    newer = ORT.model_copy(update={"toolchain": {"onnxruntime": "1.32.0"}})
+    assert _beside(FP32, PLAIN) == _beside(PLAIN, FP32)
+    assert _beside(said) == _beside(FP32) == _beside(FP32, capabilities=[newer])
+    assert request_key(_recipe(baselines=(FP32, PLAIN))) == request_key(_recipe(baselines=(PLAIN, FP32)))
+
+
+def test_a_target_is_no_baseline_of_its_own():
+    same = Target(backend="openvino", precision="fp16")
+    assert _beside(same, requires=("cpu",)) == _beside()
+    assert request_key(_recipe(baselines=(same, FP32))) == request_key(_recipe(baselines=(FP32,)))

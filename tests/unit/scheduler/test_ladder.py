@@ -101,3 +101,16 @@ def test_a_rung_that_needs_a_dataset_is_passed_over_without_one():
     assert isinstance(found.target, Target)
     assert found.target.precision is Precision.FP32
     assert "names no dataset" in found.note
+
+
+def test_a_rung_is_sought_where_the_baselines_are_online_too():
+    plain = pool("x", "fp32", backend="onnxruntime").capabilities[0]
+    alone = pool("alone", "int8", "bf16", "fp32", options={})
+    both = pool("both", "int8", "fp32", options={})
+    both = PoolState(both.name, "hw", both.tags, (*both.capabilities, plain), "1", free=1)
+    target, beside = parse_target("openvino:int8"), [parse_target("onnxruntime:fp32"), parse_target("openvino:fp32")]
+    assert went(next_step(target, GIVEN, [alone, both], [alone, both])) == ("openvino:bf16", {})
+    found = next_step(target, GIVEN, [alone, both], [alone, both], beside)
+    assert went(found) == ("openvino:fp32", {})
+    assert "openvino:bf16 passed over" in found.note
+    assert "to be measured against" in found.note

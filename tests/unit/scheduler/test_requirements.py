@@ -6,6 +6,7 @@ import pytest
 
 from enginehouse.capability import Capability
 from enginehouse.errors import (
+    BaselineNotOffered,
     BoundsRequired,
     DatasetRequired,
     DatasetTooSmall,
@@ -16,7 +17,8 @@ from enginehouse.errors import (
 )
 from enginehouse.signature import ModelSignature, TensorSpec
 from enginehouse.targets import Precision, Target, parse_target
-from scheduler.requirements import Given, check_target
+from scheduler.placement import PoolState
+from scheduler.requirements import Given, check_baselines, check_target
 
 DYNAMIC = ModelSignature(
     format="onnx", inputs=[TensorSpec(name="x", dtype="float32", shape=["n", 3, "h", 8])], outputs=[]
@@ -90,3 +92,57 @@ def test_a_format_that_one_worker_reads_is_enough() -> None:
     with pytest.raises(UnsupportedFormat, match="takes onnx, not keras"):
         check_target(target("openvino:fp32"), Given(keras), [offer()])
     check_target(target("openvino:fp32"), Given(keras), [offer(), offer(formats=("onnx", "keras"))])
+
+
+def pool(name: str, *offers: Capability, tags: tuple[str, ...] = ("cpu",)) -> PoolState:
+    return PoolState(name, name, frozenset(tags), offers, "1", 1)
+
+
+WHOLE = pool("whole", offer(), offer("onnxruntime"))
+ALONE = pool("alone", offer(), tags=("cpu", "amx"))
+BESIDE = [target("onnxruntime:fp32"), target("openvino:fp32")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known"),
+    [
+        ("openvino:int8", [WHOLE]),
+        ("openvino:int8", [ALONE, WHOLE]),
+        ("openvino:fp32", [WHOLE]),
+        ("openvino:int8@h200", [WHOLE]),  # nobody takes it yet: the build waits
+        ("tensorrt:fp16", [WHOLE]),
+        ("openvino:int8", []),
+    ],
+)
+def test_baselines_that_a_worker_offers_beside_the_target_are_taken(wanted: str, known: list[PoolState]) -> None:
+    check_baselines(target(wanted), BESIDE, Given(DYNAMIC, 300), known)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "baseline", "known", "error", "says"),
+    [
+        ("openvino:int8", "onnxruntime:fp32", [ALONE], BaselineNotOffered, "offers onnxruntime:fp32"),
+        ("openvino:int8@amx", "onnxruntime:fp32", [ALONE, WHOLE], BaselineNotOffered, "offers onnxruntime:fp32"),
+        ("openvino:int8", "tensorrt:fp16", [WHOLE], BaselineNotOffered, "offers tensorrt:fp16"),
+        ("openvino:int8", "frobnicator:fp32", [WHOLE], UnknownBackend, "frobnicator"),
+        ("openvino:int8", "onnxruntime:fp16", [WHOLE], UnknownPrecision, "fp32, int8"),
+        ("openvino:fp32", "onnxruntime:int8", [WHOLE], DatasetRequired, "onnxruntime:int8"),
+    ],
+)
+def test_baselines_that_nobody_can_build_beside_the_target_are_refused(
+    wanted: str, baseline: str, known: list[PoolState], error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        check_baselines(target(wanted), [target(baseline)], Given(DYNAMIC), known)
+
+
+def test_baselines_that_no_worker_offers_together_are_refused() -> None:
+    half = pool("half", offer(), offer("tensorrt"))
+    beside = [target("onnxruntime:fp32"), target("tensorrt:fp32")]
+    with pytest.raises(BaselineNotOffered, match="all of onnxruntime:fp32, tensorrt:fp32"):
+        check_baselines(target("openvino:int8"), beside, Given(DYNAMIC), [half, WHOLE])
+
+
+def test_a_baselines_options_are_those_of_its_backend() -> None:
+    with pytest.raises(InvalidOption, match="colour"):
+        check_baselines(target("openvino:int8"), [target("openvino:fp32", colour="red")], Given(DYNAMIC), [WHOLE])

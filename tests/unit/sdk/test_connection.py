@@ -55,9 +55,16 @@ def test_a_redirect_is_an_error_where_none_is_expected(small_farm: Any, connecti
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_busy_answers_are_tried_again(small_farm: Any, connection: Connection, status: int) -> None:
     small_farm.route("GET", "/x", lambda request: request.answer(200, HEALTH))
-    small_farm.faults = [("/x", lambda request: request.answer(status, b""))] * 2
+    small_farm.faults = [("/x", lambda request: request.answer(status, b"", {"Retry-After": "0"}))] * 2
     assert connection.get("/x", Health).ready
     assert len(small_farm.calls("/x")) == 3
+
+
+def test_a_quota_that_is_used_up_is_told_at_once(small_farm: Any, connection: Connection) -> None:
+    small_farm.route("GET", "/x", lambda request: request.answer(429, b""))
+    with pytest.raises(errors.EnginehouseError):
+        connection.get("/x", Health)
+    assert len(small_farm.calls("/x")) == 1
 
 
 def test_a_lost_connection_is_tried_again_with_the_body_made_anew(small_farm: Any, connection: Connection) -> None:

@@ -14,6 +14,7 @@ from enginehouse.comparison.metrics import OUTPUT, TIMING
 from enginehouse.report import (
     Benchmark,
     Layer,
+    OtherBaseline,
     OutputVerification,
     Report,
     TaskMetric,
@@ -106,6 +107,19 @@ def test_what_the_confidence_intervals_do_not_tell_apart_is_not_better() -> None
     assert (metric(found, "p50_ms").within, metric(found, "p50_ms").best) == ([False, True], None)
     apart = compare([subject(benchmark=benchmark(1.0)), subject(benchmark=benchmark(0.9, (2.11, 2.2, 2.3)))])
     assert (metric(apart, "speedup").within, metric(apart, "speedup").best) == ([False, False], 1)
+
+
+def test_speed_ups_over_other_baselines_have_rows_of_their_own() -> None:
+    def made(low: float, **more: Any) -> Subject:
+        fp32 = OtherBaseline(name="openvino:fp32", speedup=low + 0.1, speedup_low=low, speedup_high=low + 0.2, **more)
+        return subject(benchmark=benchmark(others=[fp32, OtherBaseline(name="litert:fp32", reason="no")]))
+
+    found = compare([made(1.0), made(2.0), subject(benchmark=benchmark())])
+    row = metric(found, "speedup over openvino:fp32")
+    assert (row.values, row.intervals, row.best) == ([1.1, 2.1, None], [(1.0, 1.2), (2.0, 2.2), None], 1)
+    assert not [one for one in found.metrics if "litert" in one.name]
+    disturbed = compare([made(1.0), made(2.0, disturbed=True)])
+    assert metric(disturbed, "speedup over openvino:fp32").best is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ import pytest
 from pydantic import ValidationError
 
 from enginehouse.gates import Gates, judge, missed
-from enginehouse.report import Benchmark, OutputVerification, Report, TaskMetric, Throughput, Timing, Verification
+from enginehouse.report import (
+    Benchmark,
+    OtherBaseline,
+    OutputVerification,
+    Report,
+    TaskMetric,
+    Throughput,
+    Timing,
+    Verification,
+)
 from enginehouse.request import JobRequest
 
 
@@ -118,6 +127,86 @@ def test_a_bound_for_a_named_metric_looks_at_that_one_only():
     assert (lost.of, lost.measured) == ("top1", pytest.approx(0.05))
     (unknown,) = missed(Gates(max_metric_loss={"recall": 0.5}), _report())
     assert str(unknown) == "max_metric_loss 0.5, not measured (recall)"
+
+
+def _beside(*others: OtherBaseline, target: str = "openvino:int8@cpu") -> Report:
+    report = _report(target=target)
+    assert report.benchmark is not None
+    report.benchmark.others = list(others)
+    return report
+
+
+FP32 = OtherBaseline(name="openvino:fp32", speedup=1.4, speedup_low=1.25, speedup_high=1.6)
+PLAIN = OtherBaseline(name="onnxruntime:fp32", speedup=3.0, speedup_low=2.5, speedup_high=4.0)
+
+
+def test_a_bound_over_a_named_baseline_looks_at_the_lower_end_of_its_own_interval():
+    report = _beside(PLAIN, FP32)
+    assert missed(Gates(min_speedup={"openvino:fp32": 1.25}), report) == []
+    assert missed(Gates(min_speedup={"openvino:fp32": 1.25 - 1e-9}), report) == []
+    (found,) = missed(Gates(min_speedup={"openvino:fp32": 1.25 + 1e-9, "onnxruntime:fp32": 2.5}), report)
+    assert (found.gate, found.measured) == ("min_speedup", 1.25)
+    assert found.of == "lower end of the confidence interval of 1.4, over openvino:fp32"
+
+
+def test_the_source_model_is_a_baseline_by_that_name():
+    report = _beside(FP32)
+    assert missed(Gates(min_speedup={"source": 1.5, "openvino:fp32": 1.25}), report) == []
+    found = missed(Gates(min_speedup={"SOURCE": 1.5 + 1e-9, "openvino:fp32": 2}), report)
+    assert [one.measured for one in found] == [1.5, 1.25]
+    assert found[0].of.endswith("over onnxruntime fp32")
+    assert [str(one) for one in missed(Gates(min_speedup=1.5 + 1e-9), report)] == [str(found[0])]
+
+
+def test_a_baseline_without_an_interval_is_judged_by_its_speedup():
+    report = _beside(FP32.model_copy(update={"speedup_low": None, "speedup_high": None}))
+    assert missed(Gates(min_speedup={"openvino:fp32": 1.4}), report) == []
+    assert [one.measured for one in missed(Gates(min_speedup={"openvino:fp32": 1.41}), report)] == [1.4]
+
+
+def test_a_baseline_that_was_not_measured_is_missed_with_its_reason():
+    broken = OtherBaseline(name="litert:fp32", reason="no such operator")
+    (found,) = missed(Gates(min_speedup={"litert:fp32": 0.1}), _beside(broken, FP32))
+    assert str(found) == "min_speedup 0.1, not measured (over litert:fp32: no such operator)"
+    (unknown,) = missed(Gates(min_speedup={"tensorrt:fp32": 0.1}), _beside(FP32))
+    assert str(unknown) == "min_speedup 0.1, not measured (over tensorrt:fp32)"
+    (bare,) = missed(Gates(min_speedup={"openvino:fp32": 1}), Report(model="m", target="openvino:int8", size=1))
+    assert bare.measured is None
+    assert missed(Gates(min_speedup=1), _beside(broken)) == []
+
+
+def test_over_itself_there_is_no_speedup_but_over_itself_with_other_options_there_is():
+    gates = Gates(min_speedup={"openvino:fp32": 1.3})
+    assert missed(gates, _beside(PLAIN, target="openvino:fp32@cpu")) == []
+    assert [one.measured for one in missed(gates, _beside(FP32, target="openvino:fp32@cpu"))] == [1.25]
+    assert [one.measured for one in missed(gates, _beside(PLAIN, target="openvino:fp16"))] == [None]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "says"),
+    [
+        ({"fp32": 1}, "neither 'source' nor the BACKEND:PRECISION"),
+        ({"": 1}, "neither 'source' nor the BACKEND:PRECISION"),
+        ({"openvino:fp33": 1}, "'fp33' in 'openvino:fp33' is not one of"),
+        ({"auto": 1}, "'auto' is no baseline"),
+        ({"openvino:fp32@cpu": 1}, "a baseline has no hardware tags"),
+        ({"openvino:fp32": 1, "OpenVINO:FP32": 2}, "openvino:fp32 is given twice"),
+        ({"openvino:fp32": 0}, "greater than 0"),
+        ({"openvino:fp32": float("inf")}, "finite"),
+    ],
+)
+def test_bounds_over_what_is_no_baseline_are_refused(bounds, says):
+    with pytest.raises(ValidationError, match=says):
+        Gates(min_speedup=bounds)
+
+
+def test_gates_know_which_baselines_they_need():
+    gates = Gates(min_speedup={"source": 2, "openvino:fp32": 1.2, "onnxruntime:fp32": 1})
+    assert [str(one) for one in gates.baselines()] == ["openvino:fp32", "onnxruntime:fp32"]
+    assert gates.over_source_alone() == Gates(min_speedup=2)
+    assert Gates(min_speedup={"openvino:fp32": 1.2}).over_source_alone() == Gates()
+    plain = Gates(min_speedup=2, min_cosine=0.9)
+    assert (plain.baselines(), plain.over_source_alone()) == ((), plain)
 
 
 def test_what_was_not_measured_is_missed():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 
 from enginehouse.states import ATTEMPT_MOVES, BUILD_MOVES, ENDED, AttemptState, BuildState, JobState, job_state
 
+PAGE = Path(__file__).parents[3] / "docs/architecture.md"
 W, D, R, C = BuildState.WAITING, BuildState.DISPATCHED, BuildState.RUNNING, BuildState.CANCELLING
 S, F, X = BuildState.SUCCEEDED, BuildState.FAILED, BuildState.CANCELLED
 
@@ -25,6 +28,12 @@ MOVES = {
 @pytest.mark.parametrize(("came_from", "to"), list(itertools.product(BuildState, BuildState)))
 def test_every_pair_of_build_states(came_from, to):
     assert ((came_from, to) in BUILD_MOVES) == (to in MOVES[came_from])
+
+
+def test_the_diagram_shows_these_moves_and_no_others():
+    [diagram] = re.findall(r"```mermaid\nstateDiagram-v2\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    drawn = {tuple(pair) for pair in re.findall(r"^ *(\S+) --> (\w+)", diagram, re.MULTILINE)}
+    assert drawn == {*BUILD_MOVES, ("[*]", BuildState.WAITING)}
 
 
 def test_nothing_leaves_an_ended_state():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -53,6 +54,13 @@ def _speak(messages: Connection) -> Message:
     os.write(2, b"no line end")
     say(messages, Entered(phase=Phase.PACKAGE))
     return _answer("spoke")
+
+
+def _run_out(messages: Connection) -> Message:
+    try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise UnsupportedOperator("it cannot be saved") from error
 
 
 def _crash(messages: Connection) -> Message:
@@ -151,6 +159,10 @@ def speak(work: str, memory_mb: int, log: Connection, messages: Connection) -> N
 
 def crash(work: str, memory_mb: int, log: Connection, messages: Connection) -> None:
     _main(_crash)(work, memory_mb, log, messages)
+
+
+def run_out(work: str, memory_mb: int, log: Connection, messages: Connection) -> None:
+    _main(_run_out)(work, memory_mb, log, messages)
 
 
 def kill_itself(work: str, memory_mb: int, log: Connection, messages: Connection) -> None:

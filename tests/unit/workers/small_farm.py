@@ -41,6 +41,10 @@ class SmallFarm:
         self.down_until = 0.0
         self.tokens: set[str | None] = set()
         self.stale = False
+        self.heartbeat_s = 0.1
+        self.puts_wait_for: threading.Event | None = None
+        self.broken_gets = 0
+        """answers about the input that break off"""
         self.changed = threading.Condition()
         farm = self
 
@@ -48,10 +52,23 @@ class SmallFarm:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                if farm.broken_gets:
+                    farm.broken_gets -= 1
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(farm.model)))
+                    self.end_headers()
+                    self.wfile.write(farm.model[:10])
+                    self.close_connection = True
+                    return
                 self._answer(200, farm.model)
 
             def do_PUT(self) -> None:
-                farm.puts[self.path] = self._body()
+                body = self._body()
+                with farm.changed:
+                    farm.puts[self.path] = body
+                    farm.changed.notify_all()
+                if farm.puts_wait_for is not None:
+                    farm.puts_wait_for.wait(30)
                 self._answer(200, b"{}")
 
             def do_POST(self) -> None:
@@ -91,7 +108,8 @@ class SmallFarm:
             self.changed.notify_all()
         match path.rpartition("/")[2]:
             case "sign-on":
-                answer = {"worker": "w1", "pool": "p", "queue": "pool.p", "heartbeat_s": 0.1, "lease_s": 20}
+                answer = {"worker": "w1", "pool": "p", "queue": "pool.p", "own_queue": "worker.w1", "lease_s": 20}
+                answer["heartbeat_s"] = self.heartbeat_s
             case "heartbeat":
                 answer = self.heartbeat
             case "claim" if not self.stale:

@@ -17,9 +17,11 @@ from unit.workers.small_farm import SmallFarm
 
 import workers.agent
 import workers.attempt
-from enginehouse.errors import StoreUnavailable
+import workers.disk
+from enginehouse.errors import FarmUnreachable, StoreUnavailable, WorkerDiskFull
 from workers.agent import Agent, own_scratch
 from workers.child.parent import warm_up
+from workers.child.watch import Stop
 from workers.farm_client import FarmClient
 from workers.probe import Found
 from workers.settings import WorkerSettings
@@ -151,6 +153,78 @@ def test_cancel_reaches_the_child(farm: SmallFarm, agent: Agent, monkeypatch: py
     assert (fail["cancelled"], fail["released"], fail["failure"]) == (True, False, None)
 
 
+def test_who_holds_something_asks_often_whether_to_stop(
+    farm: SmallFarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging(monkeypatch)
+    monkeypatch.setattr(workers.agent, "_HOLDING_BEAT_S", 0.05)
+    farm.heartbeat_s = 600.0
+    farm.heartbeat = {"known": True, "cancel": [{"build": "build_1", "fence": 7}]}
+    agent = agent_for(farm, tmp_path)
+    agent.sign_on()
+    beats = threading.Thread(target=agent.beat_until_stopped)
+    beats.start()  # the first beat is due in ten minutes
+    thread = in_thread(agent)
+    thread.join(20)
+    assert not thread.is_alive()
+    [fail] = farm.told("fail")
+    assert fail["cancelled"]
+    agent.stop()
+    beats.join(10)
+    assert not beats.is_alive()
+    agent.client.close()
+
+
+def test_a_cancel_is_through_within_five_seconds_by_the_defaults() -> None:
+    grace = WorkerSettings.model_fields["stop_grace_s"].default
+    assert workers.agent._HOLDING_BEAT_S + grace < 5
+
+
+def test_a_cancel_while_files_are_sent_ends_between_two_of_them(farm: SmallFarm, agent: Agent) -> None:
+    farm.puts_wait_for = threading.Event()
+    thread = in_thread(agent)
+    farm.wait_for(lambda: farm.puts)
+    [held] = agent._held()
+    farm.heartbeat = {"known": True, "cancel": [{"build": "build_1", "fence": 7}]}
+    farm.wait_for(lambda: held._stopped is Stop.CANCEL)
+    farm.puts_wait_for.set()
+    thread.join(20)
+    assert len(farm.puts) == 1
+    assert farm.told("complete") == []
+    [fail] = farm.told("fail")
+    assert fail["cancelled"]
+
+
+def test_a_mode_opens_and_closes_the_agent(farm: SmallFarm, agent: Agent) -> None:
+    opened = threading.Event()
+    agent.opened = opened.set
+    assert agent.open
+    farm.heartbeat = {"known": True, "mode": "paused", "mode_reason": "new disks"}
+    farm.wait_for(lambda: not agent.open)
+    assert not opened.is_set()
+    farm.heartbeat = {"known": True}
+    assert opened.wait(10)
+    assert agent.open
+
+
+def test_a_worker_that_shall_leave_leaves_when_it_holds_nothing(
+    farm: SmallFarm, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging(monkeypatch)
+    left = threading.Event()
+    agent.leave = left.set
+    thread = in_thread(agent)
+    farm.wait_for(lambda: any(name == "phase" for name, _ in farm.calls))
+    farm.heartbeat = {"known": True, "mode": "leaving", "leave": True}  # the farm may not know of it yet
+    farm.wait_for(lambda: not agent.open)
+    beats = len(farm.told("heartbeat"))
+    farm.wait_for(lambda: len(farm.told("heartbeat")) > beats + 1)
+    assert not left.is_set()
+    farm.heartbeat = {**farm.heartbeat, "cancel": [{"build": "build_1", "fence": 7}]}
+    thread.join(20)
+    assert left.wait(10)
+
+
 def test_what_is_no_longer_ours_ends_in_silence(farm: SmallFarm, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging(monkeypatch)
     thread = in_thread(agent)
@@ -197,6 +271,56 @@ def test_wrong_bytes_from_the_farm_are_the_farms_fault(farm: SmallFarm, agent: A
     agent.handle("build_1", 1)
     [fail] = farm.told("fail")
     assert fail["failure"]["code"] == StoreUnavailable.code
+    assert fail["failure"]["retried"]
+
+
+def test_an_input_that_breaks_off_is_fetched_again(farm: SmallFarm, agent: Agent) -> None:
+    farm.broken_gets = 2
+    agent.handle("build_1", 1)
+    assert (len(farm.told("complete")), farm.told("fail"), farm.broken_gets) == (1, [], 0)
+
+
+def test_an_input_that_does_not_come_for_long_is_the_farms_fault_and_tried_again(
+    farm: SmallFarm, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.attempt, "OUTAGE_S", 0.5)
+    farm.broken_gets = 1_000
+    agent.handle("build_1", 1)
+    [fail] = farm.told("fail")
+    assert fail["failure"]["code"] == FarmUnreachable.code
+    assert fail["failure"]["retried"]
+
+
+def test_with_a_full_disk_the_worker_takes_nothing(
+    farm: SmallFarm, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.disk, "LEAST_BYTES", 2**62)
+    monkeypatch.setattr(workers.agent, "_CLAIM_PATIENCE_S", 0.3)
+    agent.handle("build_1", 1)
+    assert farm.told("claim") == []
+
+
+def test_space_that_comes_back_is_noticed(farm: SmallFarm, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(workers.disk, "LEAST_BYTES", 2**62)
+        thread = in_thread(agent)
+        thread.join(0.3)
+        assert farm.told("claim") == []
+    thread.join(30)
+    assert len(farm.told("complete")) == 1
+
+
+def test_what_fails_on_a_full_disk_says_nothing_of_the_model(
+    farm: SmallFarm, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers.disk, "LEAST_BYTES", 2**62)
+    recipe = farm.claim.recipe
+    wrong = recipe.target.model_copy(update={"options": {"nonsense": 1}})
+    claim = farm.claim.model_copy(update={"recipe": recipe.model_copy(update={"target": wrong})})
+    workers.attempt.Attempt(agent.bench, claim).run()
+    [fail] = farm.told("fail")
+    assert fail["failure"]["code"] == WorkerDiskFull.code
+    assert fail["failure"]["where"] == {"last": "target.invalid_option"}
     assert fail["failure"]["retried"]
 
 

@@ -21,6 +21,7 @@ from unit.workers.small_farm import SmallFarm
 import workers.attempt
 from enginehouse.capability import Gpu
 from enginehouse.errors import Conflict
+from enginehouse.targets import parse_target
 from enginehouse.work import KeptUpdate, KeptView, kept_key
 from workers.agent import Agent
 from workers.farm_client import FarmClient
@@ -128,6 +129,20 @@ def test_without_the_option_nothing_is_shared(farm: SmallFarm, agent: Agent) -> 
     agent.handle("build_1", 1)
     assert len(farm.told("complete")) == 1
     assert Client.have == {}
+
+
+def test_a_baseline_that_needs_a_gpu_gets_one_and_what_is_kept_is_the_targets_own(
+    farm: SmallFarm, agent: Agent
+) -> None:
+    recipe = farm.claim.recipe
+    plain, engine = parse_target("onnxruntime:fp32"), parse_target("tensorrt:fp32")
+    for target, baseline, kept in [(plain, engine, []), (recipe.target, plain, [kept_key(LABEL)])]:
+        asked = recipe.model_copy(update={"target": target, "baselines": (baseline,)})
+        farm.claim = farm.claim.model_copy(update={"recipe": asked})
+        agent.handle("build_1", 1)
+        assert farm.told("fail") == []
+        assert lines(farm).count("sees GPU-0123 by PCI_BUS_ID, had []") == 1 + len(kept)
+        assert list(Client.have) == kept
 
 
 def test_a_build_waits_while_another_has_the_gpu(farm: SmallFarm, agent: Agent) -> None:

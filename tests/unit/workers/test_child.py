@@ -155,6 +155,14 @@ def test_a_fault_names_its_signal(tmp_path: Path) -> None:
     assert any("Segmentation fault" in line for line in run.lines)
 
 
+def test_a_disk_without_space_is_the_workers_fault_whatever_was_made_of_it(tmp_path: Path) -> None:
+    run = Run(misbehaving.run_out, str(tmp_path))
+    failure = run.end().failure
+    assert failure is not None
+    assert (failure.code, failure.retried) == ("farm.worker_disk_full", True)
+    assert any("No space left on device" in line for line in run.lines)
+
+
 def test_a_kill_from_elsewhere_names_its_signal(tmp_path: Path) -> None:
     failure = Run(misbehaving.kill_itself, str(tmp_path)).end().failure
     assert failure is not None

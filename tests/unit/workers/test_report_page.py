@@ -13,6 +13,7 @@ from enginehouse.report import (
     Calibration,
     Layer,
     LossyLayer,
+    OtherBaseline,
     OutputVerification,
     PhaseTiming,
     PrunedLayer,
@@ -126,7 +127,10 @@ def full(name: str) -> Report:
         verification=verification(name),
         intermediate=verification(name, agrees=False),
         metrics=[TaskMetric(name=name, source=1, artifact=0.9, loss=0.1, relative_loss=0.1, samples=5)],
-        benchmark=benchmark(name, throughput=[side], disturbed=True, disturbance=name),
+        benchmark=benchmark(
+            name, throughput=[side], disturbed=True, disturbance=name,
+            others=[OtherBaseline(name=name, reason=name), OtherBaseline(name=name, speedup=1.0, disturbance=name)],
+        ),
         layers=[Layer(name=name, type=name, precision=name, fused=[name, name], time_us=3.0, share=1.0)],
         lossy_layers=[LossyLayer(node=name, type=name, sqnr_db=1.0, cosine=0.5, drop=40.0)],
         exploration=Exploration(
@@ -175,6 +179,20 @@ def test_the_speed_up_stands_with_its_confidence_interval() -> None:
     text = Page(render(bare(benchmark=benchmark(speedup_low=1.9, speedup_high=2.25)), recipe())).text
     assert "2.00x (1.90 to 2.25) the speed of runtime" in text
     assert "2.00x the speed of runtime" in Page(render(bare(benchmark=benchmark()), recipe())).text
+
+
+def test_every_other_baseline_stands_with_its_speed_up_or_why_there_is_none() -> None:
+    others = [
+        OtherBaseline(name="openvino:fp32", p50_ms=1.5, speedup=1.2, speedup_low=1.125, speedup_high=1.25),
+        OtherBaseline(name="onnxruntime:fp32", speedup=3.0, disturbed=True, disturbance="a noisy neighbour"),
+        OtherBaseline(name="litert:fp32", reason="it knows no such operator"),
+    ]
+    text = Page(render(bare(benchmark=benchmark(others=others)), recipe())).text
+    assert "1.20x (1.12 to 1.25) the speed of openvino:fp32" in text
+    assert "3.00x the speed of onnxruntime:fp32, disturbed" in text
+    assert "a noisy neighbour" in text
+    assert "not measured against litert:fp32" in text
+    assert "it knows no such operator" in text
 
 
 def test_a_failed_verification_is_said_first() -> None:

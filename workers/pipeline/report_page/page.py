@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from enginehouse.comparison.differences import flat
 from enginehouse.exploration import Exploration
-from enginehouse.report import Benchmark, Layer, Report, Verification
+from enginehouse.report import Benchmark, Layer, OtherBaseline, Report, Verification
 from enginehouse.request import Recipe
 from workers.pipeline.report_page.charts import latency_chart, layer_chart, operator_chart
 from workers.pipeline.report_page.markup import NOTHING, Markup, joined, pairs, records, section, tag
@@ -64,14 +64,25 @@ def _summary(report: Report) -> Markup:
         else tag("li", "disagrees with the source model", class_="bad")
     ]
     if benchmark:
-        low, high = benchmark.speedup_low, benchmark.speedup_high
-        between = "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
-        facts.append(tag("li", f"{benchmark.speedup:.2f}x{between} the speed of {benchmark.baseline.name}"))
+        facts.append(tag("li", f"{_times(benchmark)} the speed of {benchmark.baseline.name}"))
         facts.append(tag("li", f"{benchmark.artifact.p50_ms:.4g} ms at the median"))
         if benchmark.disturbed:
             facts.append(tag("li", "the benchmark was disturbed", class_="bad"))
+        facts += map(_beside, benchmark.others)
     facts.append(tag("li", f"{report.size:,} bytes"))
     return tag("ul", *facts, class_="facts")
+
+
+def _times(one: Benchmark | OtherBaseline) -> str:
+    """The speed-up with its interval."""
+    low, high = one.speedup_low, one.speedup_high
+    return f"{one.speedup:.2f}x" + ("" if low is None or high is None else f" ({low:.2f} to {high:.2f})")
+
+
+def _beside(one: OtherBaseline) -> Markup:
+    if one.speedup is None:
+        return tag("li", f"not measured against {one.name}", class_="unknown")
+    return tag("li", f"{_times(one)} the speed of {one.name}" + (", disturbed" if one.disturbed else ""))
 
 
 def _verification(proof: Verification | None, missing: str) -> Iterator[Markup]:
@@ -88,8 +99,9 @@ def _benchmark(benchmark: Benchmark | None) -> Iterator[Markup]:
         return
     yield latency_chart(benchmark)
     yield records([benchmark.artifact, benchmark.baseline])
+    yield records(benchmark.others)
     yield records(benchmark.throughput)
-    yield pairs(_rest(benchmark, "artifact", "baseline", "throughput"))
+    yield pairs(_rest(benchmark, "artifact", "baseline", "others", "throughput"))
 
 
 def _exploration(exploration: Exploration) -> Iterator[Markup]:

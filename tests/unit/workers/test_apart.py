@@ -8,7 +8,7 @@ import time
 import pytest
 
 from enginehouse.errors import ConversionFailed
-from workers.exploration.apart import apart
+from workers.pipeline.apart import apart
 
 
 def test_its_text_comes_back() -> None:

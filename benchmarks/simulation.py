@@ -1,0 +1,241 @@
+"""(i) The farm's own placement and turns over a generated day, against plain queues: no clock, no registry, no worker.
+
+The load is seeded: projects of very different size, builds from seconds to hours, pools that can do different things,
+and one project that floods the farm. Both sides get the same builds. The other side is what a queue per pool gives: a
+build is bound when it comes, to the pool with the shortest queue that can take it, and the queue is served in order.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from statistics import fmean, median, quantiles
+
+from benchmarks.figures import Figure
+from enginehouse.capability import Capability
+from enginehouse.states import Priority
+from enginehouse.targets import Precision
+from scheduler import line
+from scheduler.fairness import Share, Shares, settled
+from scheduler.placement import Placement, PoolState
+from scheduler.turns import begun
+
+WORKERS = 10_000
+POOLS = 40
+PROJECTS = 200
+HOURS = 3.0
+BUSY = 0.9
+"""Share of the slots that the load without the flood needs."""
+FLOOD = 20_000
+"""Builds that one project submits at once, a third of the way in."""
+ROUND_S = 1.0
+SEED = 20
+
+_BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+_PRECISIONS = [Precision.FP32, Precision.FP16, Precision.INT8]
+_KINDS = (("openvino", "cpu"), ("onnxruntime", "cpu"), ("tensorrt", "gpu"))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A build: when it comes, for whom, what it is, how long it takes."""
+
+    id: str
+    at_s: float
+    project: str
+    demand: str
+    took_s: float
+    due: datetime
+
+
+@dataclass
+class Outcome:
+    """What became of a load."""
+
+    waited_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    served_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """slot-seconds by project while the flood lasted"""
+    ended_s: float = 0.0
+    busy_s: float = 0.0
+
+
+def simulation(_folder: Path) -> Iterator[Figure]:
+    """Waits, fairness and makespan of ours beside plain queues."""
+    rng = random.Random(SEED)
+    fleet = _fleet(rng)
+    slots = sum(pool.slots for pool in fleet)
+    placements = {demand: line.placed(demand, fleet) for demand in _demands(fleet)}
+    load = _load(rng, slots, sorted(demand for demand, placed in placements.items() if placed.pools))
+    window = _window(load)
+    ours, plain = _ours(load, fleet, placements, window), _queues(load, fleet, placements, window)
+    bound = max(sum(one.took_s for one in load) / slots, max(one.at_s + one.took_s for one in load))
+    small = {one.project for one in load} - {"flood"}
+    told = {"builds": len(load), "workers": slots, "pools": len(fleet), "projects": PROJECTS + 1}
+    peer = "a queue per pool"
+    for share, name in ((0.5, "median"), (0.99, "99th percentile")):
+        mine, theirs = (_percentile([w for p in small for w in side.waited_s[p]], share) for side in (ours, plain))
+        yield Figure(f"(i) wait of those who did not flood, {name}", [mine], [max(theirs, 1e-9)], "s", peer, "", told)
+    fair = [_jain(side, load, window, slots) for side in (ours, plain)]
+    yield Figure("(i) Jain's index of service by fair share in the flood", [fair[0]], [fair[1]], "", peer, "above 1")
+    yield Figure("(i) makespan against its lower bound", [ours.ended_s], [bound], "s", "lower bound", "1.1 or less")
+    yield Figure("(i) makespan", [ours.ended_s], [plain.ended_s], "s", peer, "1.0 or less")
+    busy = [side.busy_s / (side.ended_s * slots) for side in (ours, plain)]
+    yield Figure("(i) slots in use", [busy[0]], [busy[1]], "", peer, "1.0 or more")
+
+
+def _fleet(rng: random.Random) -> list[PoolState]:
+    sizes = [1 / rank for rank in range(1, POOLS + 1)]
+    rng.shuffle(sizes)
+    pools = []
+    for number, size in enumerate(sizes):
+        slots = max(1, round(WORKERS * size / sum(sizes)))
+        kinds = rng.sample(_KINDS, rng.randint(1, len(_KINDS)))
+        capabilities = tuple(
+            Capability(
+                backend=backend, toolchain={backend: "1"}, formats=["onnx"], options_schema={},
+                precisions=rng.sample(_PRECISIONS, rng.randint(1, len(_PRECISIONS))),
+            )
+            for backend, _ in kinds
+        )  # fmt: skip
+        tags = frozenset({tag for _, tag in kinds} | {f"zone{number % 4}"})
+        pools.append(PoolState(f"pool{number}", f"class{number}", tags, capabilities, "1", slots, slots))
+    return pools
+
+
+def _demands(fleet: list[PoolState]) -> set[str]:
+    zones = ["", *(f"@zone{number}" for number in range(4))]
+    made = {(one.backend, precision) for pool in fleet for one in pool.capabilities for precision in one.precisions}
+    return {f"onnx {backend}:{precision}{zone}" for backend, precision in made for zone in zones}
+
+
+def _load(rng: random.Random, slots: int, demands: list[str]) -> list[Asked]:
+    mean_s = fmean(_took(rng) for _ in range(20_000))
+    builds = round(slots * BUSY * HOURS * 3600 / mean_s)
+    names = [f"p{number}" for number in range(PROJECTS)]
+    sizes = [1 / (rank + 1) for rank in range(PROJECTS)]
+    arrivals = sorted(rng.uniform(0, HOURS * 3600) for _ in range(builds))
+    load = [(at, rng.choices(names, sizes)[0], rng.choice(demands), _took(rng)) for at in arrivals]
+    load += [(HOURS * 1200, "flood", rng.choice(demands), _took(rng)) for _ in range(FLOOD)]
+    load.sort(key=lambda one: one[0])
+    classes = rng.choices(list(Priority), [2, 6, 1], k=len(load))
+    return [
+        Asked(f"{number:09}", at, project, demand, took, line.due(_BEGAN + timedelta(seconds=at), priority))
+        for number, ((at, project, demand, took), priority) in enumerate(zip(load, classes, strict=True))
+    ]
+
+
+def _took(rng: random.Random) -> float:
+    """Log-normal, from seconds to hours: a median of two minutes, one in a hundred above an hour."""
+    return min(max(rng.lognormvariate(4.8, 1.45), 2.0), 4 * 3600.0)
+
+
+def _window(load: list[Asked]) -> tuple[float, float]:
+    begin = next(one.at_s for one in load if one.project == "flood")
+    return begin, begin + 1800
+
+
+class _Line:
+    """Builds that have come, by project and demand, in the order in which they are due."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[tuple[str, str], list[tuple[datetime, str, Asked]]] = defaultdict(list)
+        self.costs: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=20))
+
+    def add(self, one: Asked) -> None:
+        heapq.heappush(self.waiting[one.project, one.demand], (one.due, one.id, one))
+
+    def demands(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for (project, demand), builds in self.waiting.items():
+            if builds:
+                found[project].append(demand)
+        return found
+
+    def head(self, project: str, demand: str) -> Asked | None:
+        builds = self.waiting[project, demand]
+        return builds[0][2] if builds else None
+
+    def take(self, project: str, demand: str) -> bool:
+        heapq.heappop(self.waiting[project, demand])
+        return True
+
+    def cost_s(self, demand: str) -> float:
+        took = self.costs[demand]
+        return median(took) if took else 60.0
+
+
+def _ours(
+    load: list[Asked], fleet: list[PoolState], placements: dict[str, Placement], window: tuple[float, float]
+) -> Outcome:
+    outcome, waiting, free = Outcome(), _Line(), {pool.name: pool.slots for pool in fleet}
+    shares: dict[str, Share] = {}
+    running: list[tuple[float, int, Asked, str, float]] = []
+    clock, coming, order, now = 0.0, deque(load), count(), 0.0
+    while coming or running or any(waiting.waiting.values()):
+        now += ROUND_S
+        while coming and coming[0].at_s <= now:
+            one = coming.popleft()
+            shares.setdefault(one.project, Share(one.project))
+            waiting.add(one)
+        while running and running[0][0] <= now:
+            _, _, one, pool_name, cost = heapq.heappop(running)
+            free[pool_name] += 1
+            share = shares[one.project]
+            share.finish = settled(share.finish, share.weight, cost, one.took_s)
+            share.running -= 1
+            waiting.costs[one.demand].append(one.took_s)
+        demands = waiting.demands()
+        turns = Shares([shares[project] for project in demands], clock)
+        for one, pool, cost in begun(turns, demands, placements, free, waiting):
+            heapq.heappush(running, (now + one.took_s, next(order), one, pool.name, cost))
+            _count(outcome, one, now, window)
+        clock = turns.clock
+    outcome.ended_s = now
+    return outcome
+
+
+def _queues(
+    load: list[Asked], fleet: list[PoolState], placements: dict[str, Placement], window: tuple[float, float]
+) -> Outcome:
+    outcome, queued = Outcome(), dict.fromkeys((pool.name for pool in fleet), 0.0)
+    ready = {pool.name: [0.0] * pool.slots for pool in fleet}  # when each slot is free again
+    for one in load:
+        pools = placements[one.demand].pools
+        pool = min(pools, key=lambda pool: (max(ready[pool.name][0], one.at_s), queued[pool.name] / pool.slots))
+        begin = max(heapq.heappop(ready[pool.name]), one.at_s)
+        heapq.heappush(ready[pool.name], begin + one.took_s)
+        queued[pool.name] += one.took_s
+        _count(outcome, one, begin, window)
+        outcome.ended_s = max(outcome.ended_s, begin + one.took_s)
+    return outcome
+
+
+def _count(outcome: Outcome, one: Asked, begin: float, window: tuple[float, float]) -> None:
+    outcome.waited_s[one.project].append(begin - one.at_s)
+    outcome.busy_s += one.took_s
+    outcome.served_s[one.project] += max(0.0, min(begin + one.took_s, window[1]) - max(begin, window[0]))
+
+
+def _jain(outcome: Outcome, load: list[Asked], window: tuple[float, float], slots: int) -> float:
+    """Jain's index (Jain, Chiu and Hawe, DEC-TR-301, 1984) of what each got of its max-min fair share in the window."""
+    asked: dict[str, float] = defaultdict(float)
+    for one in load:
+        if one.at_s < window[1]:
+            asked[one.project] += min(one.took_s, window[1] - max(one.at_s, window[0]))
+    left, fair = slots * (window[1] - window[0]), {}
+    poor = sorted((need, project) for project, need in asked.items() if need > 0)
+    for number, (need, project) in enumerate(poor):
+        fair[project] = min(need, left / (len(poor) - number))
+        left -= fair[project]
+    got = [min(outcome.served_s[project] / share, 1.0) for project, share in fair.items()]
+    return sum(got) ** 2 / (len(got) * sum(value * value for value in got))
+
+
+def _percentile(values: list[float], share: float) -> float:
+    return quantiles(values, n=1000)[round(share * 1000) - 1]
