@@ -20,7 +20,7 @@ _PROMISE = (Precision.FP32, Precision.TF32, Precision.BF16, Precision.INT8, Prec
 language models, and seldom for speed."""
 
 _HOPELESS = 4.0
-"""A backend that is slower than the fastest by this factor in fp32 does not make up for it in lower precisions."""
+"""A backend that is slower in fp32 than the fastest fp32 by this factor does not make up for it in lower precisions."""
 
 _CALIBRATED_WITH = 32
 """Samples that a trial calibrates with at most; the full build takes those that were asked for."""
@@ -81,7 +81,9 @@ def hopeless(target: Target, tried: Sequence[Candidate]) -> str:
     own = next((one for one in tried if one.target.backend == target.backend), None)
     if own is None or own.stage is not Stage.TIMED or target.precision is own.target.precision:
         return ""
-    behind = speed(own) / min(speed(one) for one in tried if one.stage is Stage.TIMED)
+    # With its like: a lower precision that the hardware is made for leaves every fp32 behind.
+    alike = [one for one in tried if one.stage is Stage.TIMED and one.target.precision is own.target.precision]
+    behind = speed(own) / min(map(speed, alike))
     return f"{own.target} is {behind:.1f} times slower than the fastest" if behind > _HOPELESS else ""
 
 
