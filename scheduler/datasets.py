@@ -13,7 +13,7 @@ from enginehouse.signature import ModelSignature, TensorSpec
 from enginehouse.states import JOB_ENDED
 from enginehouse.uploads import DatasetRequest
 from enginehouse.views import DatasetView, Page
-from scheduler import blobs, events, ids
+from scheduler import blobs, events, ids, projects
 from scheduler.farm import Farm
 from scheduler.inspection import inspect_dataset
 from scheduler.paging import page
@@ -51,6 +51,7 @@ def create(farm: Farm, principal: Principal, request: DatasetRequest) -> tuple[D
         if session.get(Blob, request.sha256) is None:  # collected since it was uploaded, a long time ago
             raise _not_uploaded(request.sha256)
         blobs.needed(session, [request.sha256])
+        projects.check_bytes(session, principal.project, session.get_one(Blob, request.sha256).size)
         row = Dataset(
             serial=ids.new("dataset"),
             project_id=principal.project,

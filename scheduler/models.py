@@ -16,7 +16,7 @@ from enginehouse.signature import ModelFile, ModelSignature
 from enginehouse.states import ENDED
 from enginehouse.uploads import ModelRequest, UploadedFile
 from enginehouse.views import ModelView, Page
-from scheduler import blobs, events, ids
+from scheduler import blobs, events, ids, projects
 from scheduler.farm import Farm
 from scheduler.inspection import inspect_model
 from scheduler.paging import page
@@ -80,6 +80,7 @@ def create(farm: Farm, principal: Principal, request: ModelRequest) -> tuple[Mod
         for file in files:
             if session.get(Blob, file.sha256) is None:  # collected since they were uploaded, a long time ago
                 raise _not_uploaded(file.path, file.sha256)
+        projects.check_bytes(session, principal.project, sum(file.size for file in files))
         row = Model(
             project_id=principal.project,
             id=model_id(files),

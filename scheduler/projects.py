@@ -14,6 +14,7 @@ from scheduler import ids
 from scheduler.fairness import Share
 from scheduler.registry.engine import now
 from scheduler.registry.tables import IN_LINE, Attempt, Build, Project
+from scheduler.retention.usage import stored_bytes
 from scheduler.settings import Settings
 
 LIVE = (AttemptState.DISPATCHED.value, AttemptState.RUNNING.value)
@@ -46,6 +47,7 @@ def full(session: Session, settings: Settings, project: str) -> str:
 
 def check_room(session: Session, settings: Settings, project: str, more: int) -> None:
     """Refuse builds that there is no room for in the line. Raises QuotaExceeded or FarmFull."""
+    check_bytes(session, project, 0)  # a build keeps more
     row = session.get_one(Project, project)
     most = row.most_waiting if row.most_waiting is not None else settings.most_waiting
     mine = _waiting(session, project)
@@ -56,6 +58,20 @@ def check_room(session: Session, settings: Settings, project: str, more: int) ->
         )  # fmt: skip
     if settings.farm_most_waiting < mine + more or _waiting(session) + more > settings.farm_most_waiting:
         raise FarmFull(f"{settings.farm_most_waiting} builds may wait, and that is as many as do")
+
+
+def check_bytes(session: Session, project: str, more: int) -> None:
+    """Refuse bytes that a project has no room for; 0 asks whether it holds too many already. Raises QuotaExceeded."""
+    most = session.get_one(Project, project).most_bytes
+    if most is None:
+        return
+    stored = stored_bytes(session, project)
+    if stored + more > most:
+        raise QuotaExceeded(
+            f"the project keeps {stored} bytes, {more} more would come, and it may have {most}",
+            advice="Delete models and datasets, unpin artifacts, or ask the farm's operator for a larger quota.",
+            stored=stored, asked=more, most=most,
+        )  # fmt: skip
 
 
 def list_(session: Session) -> list[ProjectView]:

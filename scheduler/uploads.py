@@ -16,7 +16,7 @@ from enginehouse.errors import Conflict, DigestMismatch, Forbidden, NotFound, Re
 from enginehouse.states import AttemptState
 from enginehouse.uploads import PartRequest, PartsRequest, UploadRequest, part_size
 from enginehouse.views import PartUrl, PartView, UploadView
-from scheduler import blobs, ids
+from scheduler import blobs, ids, projects
 from scheduler.farm import Farm
 from scheduler.registry.engine import now
 from scheduler.registry.tables import Attempt, Blob, Upload
@@ -57,6 +57,8 @@ def open_(farm: Farm, principal: Principal, request: UploadRequest) -> UploadVie
             return _view(farm, found)
         except NotFound:  # the store has lost what had arrived
             discard(farm, [found])
+    with farm.read() as session:
+        projects.check_bytes(session, principal.project, request.size)
     return _view(farm, begin(farm, owner, [request])[0])
 
 

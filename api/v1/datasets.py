@@ -9,7 +9,15 @@ from api.bodies import BodyStream
 from api.routing import Call, Reply, Router
 from api.v1.models import DigestHeader
 from api.v1.paging import PageQuery
-from enginehouse.errors import Conflict, DatasetNotFinite, DatasetUnreadable, DigestMismatch, RequestError, TooLarge
+from enginehouse.errors import (
+    Conflict,
+    DatasetNotFinite,
+    DatasetUnreadable,
+    DigestMismatch,
+    QuotaExceeded,
+    RequestError,
+    TooLarge,
+)
 from enginehouse.uploads import DatasetRequest
 from enginehouse.views import DatasetView, Page
 from scheduler import datasets
@@ -34,7 +42,7 @@ class DatasetQuery(BaseModel):
     "Push a dataset as one stream, or make one from a completed upload",
     status=201,
     also={200: "The dataset's newest version has these bytes already"},
-    errors=(DigestMismatch, DatasetUnreadable, DatasetNotFinite, TooLarge),
+    errors=(DigestMismatch, DatasetUnreadable, DatasetNotFinite, QuotaExceeded, TooLarge),
 )
 def create(
     call: Call, body: DatasetRequest | None, stream: BodyStream | None, query: DatasetQuery, headers: DigestHeader

@@ -18,6 +18,7 @@ from enginehouse.errors import (
     ModelExecutesCode,
     ModelFormatUnsupported,
     ModelUnreadable,
+    QuotaExceeded,
     RangeNotSatisfiable,
 )
 from enginehouse.request import Sha256
@@ -58,6 +59,7 @@ class DigestHeader(BaseModel):
         ModelExecutesCode,
         ExternalDataOutside,
         ExternalDataMissing,
+        QuotaExceeded,
     ),
 )
 def create(

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.auth import Scope
 from api.bodies import BodyStream
 from api.routing import Call, Router
-from enginehouse.errors import Conflict, DigestMismatch, Forbidden, TooLarge, UploadIncomplete
+from enginehouse.errors import Conflict, DigestMismatch, Forbidden, QuotaExceeded, TooLarge, UploadIncomplete
 from enginehouse.request import Sha256
 from enginehouse.uploads import PartsRequest, UploadRequest
 from enginehouse.views import PartUrl, PartView, UploadView
@@ -38,7 +38,7 @@ class SignedPart(BaseModel):
     Scope.SUBMIT,
     "Open an upload, or find the open one of the same bytes",
     status=201,
-    errors=(TooLarge,),
+    errors=(QuotaExceeded, TooLarge),
 )
 def open_(call: Call, body: UploadRequest) -> UploadView:
     """``state`` is 'complete', and there is no id, when the project has sent these bytes before."""
