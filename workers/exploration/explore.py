@@ -22,7 +22,7 @@ from workers.pipeline.order import Order
 from workers.pipeline.run import Result, run
 
 _SHARE_OF_TRIALS = 0.7
-_RACED_S = 1.25
+_RACED_S = 1.0
 """Seconds of the race for each that enters it."""
 _WORTH = 1.5
 """What is slower than the fastest by this factor, on its own, does not enter the race."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from enginehouse.capability import Capability
 from enginehouse.request import Recipe
@@ -131,3 +133,48 @@ def test_a_target_is_no_baseline_of_its_own():
     same = Target(backend="openvino", precision="fp16")
     assert _beside(same, requires=("cpu",)) == _beside()
     assert request_key(_recipe(baselines=(same, FP32))) == request_key(_recipe(baselines=(FP32,)))
+
+
+_OPTIONS = st.dictionaries(
+    st.sampled_from(["hint", "threads"]), st.sampled_from(["latency", "throughput", 0, 1, "0", False, None]), max_size=2
+)
+_SHAPE = st.lists(st.integers(1, 3), max_size=2).map(tuple)
+_BUILDS = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["a" * 64, "b" * 64]),
+        "dataset": st.sampled_from([None, "a" * 64, "b" * 64]),
+        "precision": st.sampled_from([Precision.FP16, Precision.INT8]),
+        "options": _OPTIONS,
+        "seed": st.integers(0, 1),
+        "verify": st.booleans(),
+        "shapes": st.dictionaries(st.sampled_from(["x", "y", "x,y"]), _SHAPE, max_size=2),
+    }
+)
+_PLACES = st.fixed_dictionaries(
+    {
+        "openvino": st.sampled_from(["2026.4.1", "2026.4.10", "2026.4"]),
+        "onnx": st.sampled_from(["1.23.2", "1.23"]),
+        "hardware_class": st.sampled_from(["cpu-1", "cpu-11"]),
+        "pipeline": st.sampled_from(["1", "11", "1.1"]),
+    }
+)
+
+
+def _built(build, place):
+    toolchain = {"openvino": place["openvino"], "onnx": place["onnx"]}
+    return _key(_recipe(**build), _capability(toolchain=toolchain), place["hardware_class"], place["pipeline"])
+
+
+def _meaning(build, place):
+    """What of it may matter, told apart to the type: 0, '0' and False are three options."""
+    options = {"hint": "latency", "threads": 0, **build["options"]}
+    whole = {**build, **place, "options": {name: repr(value) for name, value in options.items()}}
+    return {name: sorted(value.items()) if isinstance(value, dict) else value for name, value in whole.items()}
+
+
+@given(_BUILDS, _PLACES, _BUILDS, _PLACES, st.booleans())
+def test_two_builds_share_a_key_exactly_when_they_mean_the_same(build, place, other, elsewhere, alike):
+    if alike:  # two drawn at random hardly ever are
+        turned = dict(reversed(build["options"].items()))
+        other, elsewhere = {**build, "options": {**turned, "threads": turned.get("threads", 0)}}, place
+    assert (_built(build, place) == _built(other, elsewhere)) == (_meaning(build, place) == _meaning(other, elsewhere))
