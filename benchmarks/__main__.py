@@ -17,19 +17,21 @@ from benchmarks.conversion import fleet, one
 from benchmarks.dispatching import dispatching
 from benchmarks.figures import Figure
 from benchmarks.noop import noop
+from benchmarks.pages import pages
 from benchmarks.simulation import simulation
 from benchmarks.transfer import gibibyte
 from benchmarks.vendor import vendor
 from enginehouse.client import Client
 from farm.embedded import EmbeddedFarm
 
-ALL = ("a", "b", "c", "d", "e", "f", "g", "h", "i")
+ALL = ("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
 _WITHOUT: dict[str, Callable[[Path], Iterable[Figure]]] = {
     "e": vendor,
     "f": choices,
     "g": noop,
     "h": dispatching,
     "i": simulation,
+    "j": pages,
 }
 """Those that need no farm, or bring their own."""
 

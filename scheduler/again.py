@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from enginehouse.errors import EnginehouseError, RequestError
 from enginehouse.gates import Gates
 from enginehouse.request import JobChanges, JobRequest, Recipe, fields_of
 from enginehouse.targets import Target
+from scheduler import auto
 from scheduler.registry.tables import Build, Job
 
 
@@ -30,20 +31,26 @@ class Again:
             build.avoid = list(self.avoid.get(build.request_key, ()))
 
 
-def fields_again(job: Job, builds: Sequence[Build]) -> dict[str, Any]:
-    """The fields of a request for these of the job's builds. What they are made from is the same for all of them."""
+def fields_again(job: Job, builds: Sequence[Build], pools: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a request for these of the job's builds. What they are made from is the same for all of them.
+
+    ``pools``: an ``auto`` that was spread over these is asked for as it was, not at the pools where it went.
+    """
     recipes = [Recipe.model_validate(build.recipe) for build in builds]
+    gates = [Gates.model_validate(build.gates) for build in builds]
+    bare = [auto.ungated(recipe.target, own) for recipe, own in zip(recipes, gates, strict=True)]
+    targets = auto.gathered(bare, pools)
     common = {name: value for name, value in fields_of(recipes[0]).items() if name != "targets"}
     # A build is not measured against itself, so what the job named is what its builds name together.
     named = {str(one): one.model_dump(mode="json") for recipe in recipes for one in recipe.baselines}
     own = {
-        _short(recipe.target): Gates.model_validate(build.gates).model_dump(mode="json", exclude_none=True)
-        for build, recipe in zip(builds, recipes, strict=True)
+        _short(target): own.model_dump(mode="json", exclude_none=True)
+        for build, target, own in zip(builds, targets, gates, strict=True)
         if build.gates != job.gates
     }
     return {
         **common,
-        "targets": [recipe.target.model_dump(mode="json") for recipe in recipes],
+        "targets": list({target.model_dump_json(): target.model_dump(mode="json") for target in targets}.values()),
         "baselines": list(named.values()),
         "dataset": job.dataset_name,
         "gates": job.gates,

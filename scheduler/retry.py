@@ -15,7 +15,7 @@ from enginehouse.views import JobView
 from scheduler import events, jobs, line
 from scheduler.again import Again, changed, fields_again, request_from
 from scheduler.farm import Farm, wake_after
-from scheduler.registry.tables import Attempt, Build, Job
+from scheduler.registry.tables import Attempt, Build, Job, Pool
 from scheduler.tokens import Principal
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,8 @@ def clone(
     with farm.read() as session:
         row = _job(session, principal, job)
         asked = [build for build in _builds(session, row) if build.rung == 0]
-        wanted = request_from(changed(fields_again(row, asked), changes))
+        known = session.scalars(select(Pool.name)).all()
+        wanted = request_from(changed(fields_again(row, asked, known), changes))
     return jobs.submit(farm, principal, wanted, key, request, Again(row.id))
 
 

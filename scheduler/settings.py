@@ -130,7 +130,9 @@ class Settings(BaseSettings):
         default=90, ge=0, description="days that events of ended jobs and of the farm are kept; 0: for ever"
     )
     keep_logs_days: int = Field(
-        default=90, ge=0, description="days after a build's end that its log is kept; 0: for ever"
+        default=90,
+        ge=0,
+        description="days after a build's end that its log, and what failed attempts left, is kept; 0: for ever",
     )
     gc_grace_s: int = Field(
         default=86_400,

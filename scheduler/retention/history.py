@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from enginehouse.collection import Collection
 from enginehouse.states import ENDED, JOB_ENDED
 from scheduler.farm import Farm
 from scheduler.registry.engine import now
-from scheduler.registry.tables import Build, EventRow, Job, LogRow
+from scheduler.registry.tables import Attempt, Build, EventRow, Job, LogRow
 
 _EVENTS = 2000
 _BUILDS = 50
@@ -60,7 +60,7 @@ def _before(session: Session, moment: datetime) -> int:
 
 
 def _logs(farm: Farm, days: int, *, dry_run: bool) -> int:
-    """All lines of builds that ended long ago. Returns how many builds had some."""
+    """All lines of builds that ended long ago, and what their attempts left. Returns how many builds had lines."""
     removed = 0
     last = ""
     while True:
@@ -71,6 +71,7 @@ def _logs(farm: Farm, days: int, *, dry_run: bool) -> int:
         if builds and not dry_run:
             with farm.write(durable=False) as session:
                 session.execute(delete(LogRow).where(LogRow.build_id.in_(builds)))
+                session.execute(update(Attempt).where(Attempt.build_id.in_(builds)).values(attachments={}))
         removed += len(builds)
         if len(builds) < _BUILDS:
             return removed

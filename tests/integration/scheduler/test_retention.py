@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from enginehouse.collection import Collection
-from enginehouse.errors import ArtifactEvicted, Conflict, NotFound, RequestError
+from enginehouse.errors import ArtifactEvicted, Conflict, ConversionFailed, NotFound, RequestError
 from enginehouse.gates import Gates
 from enginehouse.request import JobRequest
 from enginehouse.states import BuildState, JobState, Origin
@@ -36,7 +37,8 @@ from scheduler.registry.tables import (
     Upload,
 )
 from scheduler.retention import collect, last_use, pins
-from scheduler.retention.run import run
+from scheduler.retention import run as passes
+from scheduler.retention.run import EVERY_S, Hourly, run
 from scheduler.retention.usage import artifact_bytes, stored_bytes
 
 
@@ -512,6 +514,54 @@ def test_old_events_and_logs_go_but_not_those_of_what_has_not_ended(farm, model)
     with farm.read() as session:
         log = builds.log(session, me(farm), made.id)
         assert (log.lines, log.ended) == ([], True)
+
+
+def test_what_a_failed_attempt_left_goes_with_its_log(farm, model):
+    hand = Farmhand(farm)
+    made = submit(farm, model, "openvino:fp32").builds[0]
+    tick(farm)
+    claim = hand.claim(made.id)
+    line = {"seq": 1, "time": "2026-01-01T00:00:00Z", "text": "a line"}
+    attempts.log(farm, made.id, LogBatch.model_validate({"fence": claim.fence, "lines": [line]}))
+    hand.fail(claim, ConversionFailed("it cannot be converted").failure(), attachments={"reproduce.py": "print()"})
+    told_to_keep(farm, keep_logs_days=20)
+    pass_time(farm, days=19)
+    run(farm)
+    assert build(farm, made.id).attempts[0].attachments == ["reproduce.py"]
+    pass_time(farm, days=2)
+    assert run(farm, dry_run=True).logs == 1
+    assert build(farm, made.id).attempts[0].attachments == ["reproduce.py"]
+    run(farm)
+    assert build(farm, made.id).attempts[0].attachments == []
+    assert build(farm, made.id).failure is not None
+
+
+def test_the_scheduler_makes_a_pass_an_hour_and_survives_one_that_fails(farm, model, monkeypatch):
+    told_to_keep(farm, keep_events_days=1)
+    jobs.cancel(farm, me(farm), submit(farm, model, "openvino:fp32").id)
+    pass_time(farm, days=2)
+    clock = [1000.0]
+    monkeypatch.setattr(passes, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    hourly = Hourly(farm)
+
+    def looked() -> int:
+        hourly.look()
+        for thread in threading.enumerate():
+            if thread.name == "retention":
+                thread.join(60)
+        return len(rows(farm, EventRow))
+
+    assert looked() == 1
+    jobs.cancel(farm, me(farm), submit(farm, model, "openvino:fp32", seed=2).id)
+    pass_time(farm, days=2)
+    clock[0] += EVERY_S - 1
+    assert looked() > 1
+    clock[0] += 1
+    farm.settings.keep_events_days = "no number"
+    assert looked() > 1
+    told_to_keep(farm, keep_events_days=1)
+    clock[0] += EVERY_S
+    assert looked() == 1
 
 
 def test_cursors_stay_good_when_all_events_are_old(farm, model):

@@ -8,7 +8,7 @@ from enginehouse.capability import Capability
 from enginehouse.gates import Gates
 from enginehouse.request import JobRequest
 from enginehouse.targets import Precision, parse_target
-from scheduler.auto import targets_of
+from scheduler.auto import gathered, targets_of, ungated
 from scheduler.placement import PoolState, place
 
 AUTO = Capability(
@@ -91,3 +91,24 @@ def test_gates_for_auto_hold_in_every_pool_it_goes_to() -> None:
     found = targets_of(request, "onnx", POOLS)
     assert [one.options for one in found] == [{"gates": {"min_cosine": 0.9}}] * 2
     assert [request.gates_of(one).min_cosine for one in found] == [0.9, 0.9]
+
+
+def test_what_was_spread_and_gated_is_found_again_as_it_was_asked_for() -> None:
+    request = JobRequest(
+        model="0" * 64, targets=["auto", "openvino:fp32", "auto@cpu"], gates=Gates(max_abs_error=0.5, max_p50_ms=9)
+    )
+    sent = targets_of(request, "onnx", POOLS)
+    assert len(sent) == 4
+    assert all("gates" in one.options for one in sent if one.backend == "auto")
+    bare = [ungated(one, request.gates) for one in sent]
+    again = gathered(bare, {"small-1a", "large-2b", "gone-9z"})
+    assert [str(one) for one in again] == ["auto", "auto", "openvino:fp32", "auto@cpu"]
+    assert not any(one.options for one in again)
+
+
+def test_gates_of_its_own_and_a_pool_that_was_asked_for_by_name_stay() -> None:
+    own = parse_target("auto@small-1a").model_copy(update={"options": {"gates": {"max_abs_error": 0.1}}})
+    assert ungated(own, Gates(max_abs_error=0.5)) == own
+    assert gathered([own], {"small-1a", "large-2b"}) == [own]
+    other = parse_target("auto@large-2b")
+    assert gathered([own, other], {"small-1a", "large-2b"}) == [own, other]
