@@ -15,21 +15,20 @@ from statistics import median
 from typing import Any
 
 from sqlalchemy import event, func, insert, select, text, update
-from sqlalchemy.orm import Session
 
 from benchmarks.figures import Figure
 from benchmarks.postgres import postgres
 from enginehouse.capability import Capability, Hardware
 from enginehouse.request import Recipe
 from enginehouse.signature import ModelSignature
-from enginehouse.states import BuildState
+from enginehouse.states import AttemptState, BuildState
 from enginehouse.targets import Precision, parse_target
 from enginehouse.work import SignOn
 from scheduler import dispatch, ids, line, tokens, workers
 from scheduler.cachekey import request_key
 from scheduler.farm import Farm
 from scheduler.registry.migrate import upgrade
-from scheduler.registry.tables import IN_LINE, Build, Job, Model, Project, Worker
+from scheduler.registry.tables import IN_LINE, Attempt, Build, Job, Model, Project, Worker
 from scheduler.settings import Settings
 
 LINES = (1_000, 10_000, 100_000, 1_000_000)
@@ -46,14 +45,20 @@ def dispatching(folder: Path) -> Iterator[Figure]:
     """Three figures for each length of the line."""
     with postgres(folder) as url:
         upgrade(url)
-        farm = Farm(Settings(data_dir=folder, database_url=url, secret_key="k" * 32, signing_key="5" * 64))
+        settings = Settings(
+            data_dir=folder, database_url=url, secret_key="k" * 32, signing_key="5" * 64, lease_s=86_400
+        )  # nobody beats, and nobody is lost
+        farm = Farm(settings)
         farm.broker.send = lambda *_, **__: True  # type: ignore[method-assign]  # a cycle's own cost, without Redis
         tokens.bootstrap(farm)
         _people_and_pools(farm)
+        _hold(farm)
         there = 0
         for length in LINES:
             _lengthen(farm, there, length)
             there = length
+            dispatch.tick(farm)  # the reasons are told
+            _undo(farm)
             yield from _cycles(farm, length)
         farm.dispose()
 
@@ -164,23 +169,47 @@ def _lengthen(farm: Farm, there: int, length: int) -> None:
         connection.execute(text("VACUUM ANALYZE"))
 
 
-def _free(farm: Farm, free: int) -> None:
-    """Every worker holds a build that is none of the line's, but for so many."""
+def _hold(farm: Farm) -> None:
+    """Every worker's slot is taken by a build that is none of the line's."""
+    moment = datetime.now(UTC)
+    target = parse_target("openvino:fp32")
+    recipe = Recipe(model=SHA, target=target)
     with farm.write() as session:
-        _hold(session, POOLS - free)
+        workers_ = session.execute(select(Worker.id, Worker.pool).order_by(Worker.id)).all()
+        session.execute(
+            insert(Build),
+            [
+                {"id": f"held{n}", "job_id": "j0", "project_id": "p0", "position": 0, "rung": 0, "model_id": SHA,
+                 "recipe": recipe.model_dump(mode="json"), "gates": {}, "reason": "", "note": "", "avoid": [],
+                 "state": BuildState.RUNNING.value, "demand": line.demand("onnx", target), "due": moment,
+                 "request_key": request_key(recipe), "attempt": 1, "tries": 0, "fence": 1, "not_before": moment,
+                 "created": moment}
+                for n in range(POOLS)
+            ],
+        )  # fmt: skip
+        session.execute(
+            insert(Attempt),
+            [
+                {"build_id": f"held{n}", "number": 1, "state": AttemptState.RUNNING.value, "pool": pool,
+                 "worker_id": worker, "charged_s": 1.0, "boot_id": "boot-0001", "fence": 1,
+                 "until": moment + timedelta(days=1), "created": moment, "started": moment, "attachments": {}}
+                for n, (worker, pool) in enumerate(workers_)
+            ],
+        )  # fmt: skip
 
 
-def _hold(session: Session, held: int) -> None:
-    session.execute(update(Worker).values(slots=0))
-    names = [f"w{number}" for number in range(held, POOLS)]
-    if names:
-        session.execute(update(Worker).where(Worker.name.in_(names)).values(slots=1))
+def _free(farm: Farm, free: int) -> None:
+    """Let so many of the held slots go."""
+    with farm.write() as session:
+        held = [f"held{n}" for n in range(free)]
+        session.execute(update(Attempt).where(Attempt.build_id.in_(held)).values(state=AttemptState.SUCCEEDED.value))
 
 
 def _undo(farm: Farm) -> None:
-    """Put what was dispatched back into the line, unseen."""
+    """Put what was dispatched back into the line, unseen, and take the slots again."""
     with farm.write() as session:
-        session.execute(text("DELETE FROM attempts"))
+        session.execute(text("DELETE FROM attempts WHERE build_id NOT LIKE 'held%'"))
+        session.execute(update(Attempt).values(state=AttemptState.RUNNING.value))
         back = {"state": BuildState.WAITING.value, "attempt": 0, "pool": None, "cache_key": None}
         session.execute(update(Build).where(Build.state == BuildState.DISPATCHED.value).values(**back))
         session.execute(text("DELETE FROM events"))

@@ -34,9 +34,12 @@ _PATIENCE_S = 9.0
 class NoopAgent:
     """As much of ``workers.agent.Agent`` as a consumer needs."""
 
+    open = True
+
     def __init__(self, settings: WorkerSettings, folder: Path) -> None:
         self.settings = settings
         self.deaf: Any = None
+        self.opened: Any = None
         self.client = FarmClient(settings.url, settings.token)
         self.boot = uuid.uuid4().hex
         self.bundle = folder / "bundle"

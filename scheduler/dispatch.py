@@ -42,15 +42,30 @@ def _dispatch(farm: Farm) -> int:
         demands: dict[str, list[str]] = defaultdict(list)
         for project, demand in line.kinds(session):
             demands[project].append(demand)
-        placements = {demand: line.placed(demand, online) for each in demands.values() for demand in each}
-        shares, clock = projects.shares(session, farm.settings, list(demands))
-        heads = _Heads(session, placements)
-        sender = _Sender(farm, session)
-        for build, pool, cost_s in begun(Shares(shares, clock), demands, placements, free, heads):
-            sender.send(build, pool, cost_s)
-        projects.served(session, shares)
+        wanted = {demand for each in demands.values() for demand in each}
+        placements = {demand: line.placed(demand, online) for demand in sorted(wanted)}
+        done = _begin(farm, session, demands, placements, free) if any(free.values()) else 0
         _explain(session, placements)
-        return sender.sent + heads.answered
+        return done
+
+
+def _begin(
+    farm: Farm,
+    session: Session,
+    demands: Mapping[str, list[str]],
+    placements: Mapping[str, Placement],
+    free: dict[str, int],
+) -> int:
+    """Send what has its turn while slots are free. Returns how many were sent, or ended because the answer is there."""
+    shares, clock = projects.shares(session, farm.settings, list(demands))
+    heads = _Heads(session, placements)
+    sender = _Sender(farm, session)
+    served = set()
+    for build, pool, cost_s in begun(Shares(shares, clock), demands, placements, free, heads):
+        sender.send(build, pool, cost_s)
+        served.add(build.project_id)
+    projects.served(session, [share for share in shares if share.project in served])
+    return sender.sent + heads.answered
 
 
 class _Heads:

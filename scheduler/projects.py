@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
 from enginehouse.errors import Conflict, FarmFull, NotFound, QuotaExceeded
@@ -31,11 +31,11 @@ def shares(session: Session, settings: Settings, wanted: Sequence[str]) -> tuple
     return found, session.scalar(select(func.max(Project.start))) or 0.0
 
 
-def served(session: Session, shares: Iterable[Share]) -> None:
+def served(session: Session, shares: Sequence[Share]) -> None:
     """Write down where the service of these projects has got to."""
-    for share in shares:
-        row = session.get_one(Project, share.project)
-        row.start, row.finish = share.start, share.finish
+    if shares:
+        values = [{"id": share.project, "start": share.start, "finish": share.finish} for share in shares]
+        session.execute(update(Project), values)
 
 
 def full(session: Session, settings: Settings, project: str) -> str:

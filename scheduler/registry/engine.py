@@ -7,13 +7,15 @@ PostgreSQL. So states cannot race, locks cannot deadlock, and events are numbere
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.orm import Session
 
 _WRITER_LOCK = 0x454E4748  # any constant of ours: "ENGH"
+_CLOCK = "clock"
 
 
 def connect(database_url: str) -> Engine:
@@ -61,8 +63,16 @@ def begin_write(session: Session, *, durable: bool = True) -> None:
 
 
 def now(session: Session) -> datetime:
-    """The database's clock (UTC): leases are judged by one clock, whichever process asks."""
+    """The database's clock (UTC): leases are judged by one clock, whichever process asks.
+
+    It is read once for a transaction; what has passed since then, this process knows.
+    """
     connection = session.connection()  # not the session itself, which would flush half-made rows
-    if connection.dialect.name == "postgresql":
-        return connection.execute(select(func.clock_timestamp())).scalar_one().astimezone(UTC)  # type: ignore[no-any-return]
-    return datetime.now(UTC)
+    if connection.dialect.name != "postgresql":
+        return datetime.now(UTC)
+    transaction = connection.get_transaction()
+    read: tuple[object, datetime, float] | None = session.info.get(_CLOCK)
+    if read is None or read[0] is not transaction:
+        moment = connection.execute(select(func.clock_timestamp())).scalar_one().astimezone(UTC)
+        read = session.info[_CLOCK] = transaction, moment, time.monotonic()
+    return read[1] + timedelta(seconds=time.monotonic() - read[2])
