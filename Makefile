@@ -22,7 +22,7 @@ PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3.14 python
 # Two makes in two terminals must not install into one environment at the same time.
 LOCK := $(shell command -v flock >/dev/null 2>&1 && mkdir -p .cache && echo 'flock .cache/venv.lock')
 
-.PHONY: help demo up test test-gpu lint format bench chaos matrix published openapi schema options migrate migration clean
+.PHONY: help demo up test test-gpu lint format bench chaos matrix published screenshots openapi routes schema options migrate migration clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -62,8 +62,14 @@ matrix: $(STAMPS)/test ## build for every target, and write docs/support-matrix.
 published: $(STAMPS)/test ## send every graph that the onnx package publishes through the farm, and write docs/published.md
 	@ENGINEHOUSE_TEST_PUBLISHED=all $(PY) -m pytest tests/e2e/test_published.py $(ARGS)
 
+screenshots: $(STAMPS)/test ## take docs/screenshots of every page anew, wide and narrow, light and dark
+	@ENGINEHOUSE_TEST_SCREENSHOTS=write $(PY) -m pytest tests/e2e/browser/test_screenshots.py $(ARGS)
+
 openapi: $(STAMPS)/base ## write the API's description anew
 	@$(PY) -m api.openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+routes: $(STAMPS)/base ## write docs/routes.md, who may ask which address, anew
+	@$(PY) -m api.roles > docs/routes.md.new && mv docs/routes.md.new docs/routes.md
 
 schema: $(STAMPS)/base ## write the report's JSON schema anew
 	@$(PY) -m enginehouse.report_schema > docs/report.schema.json.new && mv docs/report.schema.json.new docs/report.schema.json

@@ -14,7 +14,7 @@ from api.app import create_app, door
 from api.settings import ServeSettings
 from enginehouse.errors import SigningKeyMissing
 from sandbox.privileges import hide
-from scheduler import keys, logs, tokens
+from scheduler import keys, logs, persons, tokens
 from scheduler.farm import Farm
 from scheduler.settings import Settings
 from scheduler.signing import signer_from
@@ -54,6 +54,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         """The application, made in each worker: database connections do not survive a fork."""
         farm = Farm(self._settings)
         tokens.bootstrap(farm)
+        persons.bootstrap(farm)
         keys.bootstrap(farm)
         return create_app(self._settings, farm, self._serve)
 

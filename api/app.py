@@ -5,15 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask, Response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import openapi, problems, requests, routing
 from api.auth import Gate
-from api.pages import apidoc, index
+from api.limits import Limits
+from api.oidc import Provider
+from api.pages import account, apidoc, asset, draw_error, home, signin
+from api.pages import build as page_build
+from api.pages import compare as page_compare
+from api.pages import datasets as page_datasets
+from api.pages import farm as page_farm
+from api.pages import job as page_job
+from api.pages import jobs as page_jobs
+from api.pages import models as page_models
+from api.pages import netron as page_netron
+from api.pages import settings as settings_pages
+from api.pages import submit as page_submit
+from api.pages import workers as page_workers
 from api.routing import EXTENSION, Door, Route
 from api.settings import ServeSettings
 from api.tailer import Tailer
 from api.v1 import (
     artifacts,
+    audit,
     batches,
     builds,
     compare,
@@ -24,7 +39,10 @@ from api.v1 import (
     jobs,
     keys,
     maintenance,
+    me,
+    members,
     models,
+    persons,
     pins,
     pools,
     projects,
@@ -33,6 +51,8 @@ from api.v1 import (
     schemas,
     tokens,
     uploads,
+    webhook_deliveries,
+    webhooks,
     workers,
 )
 from api.work import builds as work_builds
@@ -63,13 +83,33 @@ _ROUTERS = [
     events.router,
     projects.router,
     tokens.router,
+    members.router,
+    persons.router,
+    me.router,
+    audit.router,
     gc.router,
+    webhooks.router,
+    webhook_deliveries.router,
     presence.router,
     work_builds.router,
     work_caches.router,
     openapi.router,
     apidoc.router,
-    index.router,
+    asset.router,
+    home.router,
+    page_submit.router,
+    page_models.router,
+    page_datasets.router,
+    page_netron.router,
+    page_workers.router,
+    page_farm.router,
+    page_jobs.router,
+    page_job.router,
+    page_build.router,
+    page_compare.router,
+    signin.router,
+    account.router,
+    *settings_pages.routers,
 ]
 
 
@@ -86,9 +126,14 @@ def create_app(settings: Settings, farm: Farm | None = None, serve: ServeSetting
     app = Flask("api", static_folder=None, root_path=None)
     app.url_map.merge_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.extensions[EXTENSION] = Door(farm=farm, gate=Gate(farm), tailer=tailer, stream_s=serve.api_stream_s)
-    requests.register(app, serve.api_stall_s)
-    problems.register(app)
+    limits = Limits(settings.broker_url)
+    gate = Gate(farm)
+    provider = Provider(app, settings, gate.cookie) if settings.oidc_issuer is not None else None
+    app.extensions[EXTENSION] = Door(farm, gate, tailer, limits, serve, provider)
+    if serve.api_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=serve.api_proxies, x_proto=serve.api_proxies)  # type: ignore[method-assign]
+    requests.register(app, serve.api_stall_s, farm.store.origins())
+    problems.register(app, draw_error)
     routing.mount(app, all_routes())
 
     def tell_listeners(response: Response) -> Response:

@@ -1,8 +1,8 @@
-"""Who asks, and whether they may: tokens as Bearer or as a Basic password, and the embedded farm's loopback.
+"""Who asks, and whether they may: tokens as Bearer or as a Basic password, sessions, and the embedded farm's loopback.
 
-A token is never logged. A browser sends a remembered Basic password, and reaches loopback, on behalf of any
-page that it shows; so both are taken only from this farm's own pages (Origin, Sec-Fetch-Site), and the
-loopback also only under a loopback name (a foreign name that resolves to 127.0.0.1 is DNS rebinding).
+A token is never logged. A browser sends a session's cookie and a remembered Basic password, and reaches loopback, on
+behalf of any page that it shows; so all three are taken only from this farm's own pages (Origin, Sec-Fetch-Site), and
+the loopback also only under a loopback name (a foreign name that resolves to 127.0.0.1 is DNS rebinding).
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 from flask import Request, g
 
+from api.cookies import SessionCookie
 from enginehouse.errors import Forbidden, Unauthenticated
-from scheduler import tokens
+from scheduler import sessions, tokens
 from scheduler.farm import Farm
-from scheduler.tokens import Principal
+from scheduler.principal import Principal, with_implied
 
 _PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -27,31 +28,28 @@ _TOUCHED = 10_000
 
 
 class Scope(StrEnum):
-    """What a route asks of a token. ``public`` asks for none; ``signed`` addresses carry their own signature."""
+    """What a route asks of who asks. ``public`` asks for nothing; ``signed`` addresses carry their own signature.
+
+    ``person`` is for whoever is signed in, whatever they may beside that.
+    """
 
     PUBLIC = "public"
     SIGNED = "signed"
     READ = "read"
     SUBMIT = "submit"
+    MAINTAIN = "maintain"
     ADMIN = "admin"
     OPERATE = "operate"
     WORK = "work"
+    PERSON = "person"
 
 
 TOKENLESS = frozenset({Scope.PUBLIC, Scope.SIGNED})
 
 
 def allows(scopes: AbstractSet[str], needed: Scope) -> bool:
-    """Whether these scopes suffice.
-
-    ``admin`` implies the client scopes of its project, ``operate`` those and the whole farm's; ``work`` stands alone,
-    both ways.
-    """
-    if needed in TOKENLESS:
-        return True
-    if needed in {Scope.WORK, Scope.OPERATE}:
-        return needed in scopes
-    return needed in scopes or Scope.ADMIN in scopes or Scope.OPERATE in scopes
+    """Whether these scopes, with what they imply, suffice."""
+    return needed in TOKENLESS or needed in with_implied(scopes)
 
 
 def is_loopback_name(host: str) -> bool:
@@ -87,6 +85,7 @@ class Gate:
 
     def __init__(self, farm: Farm) -> None:
         self._farm = farm
+        self.cookie = SessionCookie(farm.settings)
         self._touched: dict[str, float] = {}
 
     def admit(self, request: Request, needed: Scope) -> Principal | None:
@@ -95,15 +94,42 @@ class Gate:
             return None
         principal = self.identify(request)
         if not allows(principal.scopes, needed):
-            raise Forbidden(f"this needs a token with the scope '{needed}'", needs=str(needed))
+            raise _refused(principal, needed)
         return principal
 
     def identify(self, request: Request) -> Principal:
         """The one who asks. Raises Unauthenticated, or Forbidden for a request that another site's page made."""
-        named = "Authorization" in request.headers
-        principal = self._by_token(request) if named else self._by_loopback(request)
-        g.principal_name = principal.name
+        if "Authorization" in request.headers:
+            principal = self._by_token(request)
+        else:
+            principal = self._by_session(request) or self._by_loopback(request)
+        g.principal_name, g.principal = principal.name, principal
         return principal
+
+    def _by_session(self, request: Request) -> Principal | None:
+        """Whose session it is; None where there is none, or one that has ended and the loopback is open."""
+        secret = self.cookie.read(request)
+        if secret is None:
+            return None
+        if request.method not in _SAFE_METHODS and self.is_foreign(request):
+            raise Forbidden("another site's page made this request; a session is not taken from it")
+        try:
+            with self._farm.read() as session:
+                principal, is_old = sessions.find(session, self._farm.settings, secret)
+        except Unauthenticated:
+            if self._farm.settings.open_loopback:
+                return None
+            raise
+        if is_old:
+            sessions.touch(self._farm, principal)
+        return principal
+
+    def is_foreign(self, request: Request) -> bool:
+        """As ``is_foreign``, by the farm's public name too: a proxy may ask us under another one."""
+        public = self._farm.settings.public_url
+        hosts = [request.host, *([urlsplit(public).netloc] if public else [])]
+        origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+        return all(is_foreign(origin, site, host) for host in hosts)
 
     def _by_token(self, request: Request) -> Principal:
         given = request.authorization
@@ -137,6 +163,24 @@ class Gate:
             raise Unauthenticated("without a token the farm answers only its own pages, under a loopback address")
         with self._farm.read() as session:
             return tokens.loopback_principal(session)
+
+
+def _refused(principal: Principal, needed: Scope) -> Forbidden:
+    if needed is Scope.PERSON:
+        return Forbidden(
+            "this is for persons who are signed in", advice="Sign in on the farm's pages.", needs=str(needed)
+        )
+    if principal.session is None:
+        return Forbidden(f"this needs a token with the scope '{needed}'", needs=str(needed))
+    if not principal.project:
+        return Forbidden(
+            "you are a member of no project", advice="Ask an admin of one to make you one.", needs=str(needed)
+        )
+    return Forbidden(
+        f"your role in the project does not have the scope '{needed}'",
+        advice="Ask an admin of the project for a role that has it.",
+        needs=str(needed),
+    )
 
 
 def _is_loopback_peer(request: Request) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, get_origin
+from urllib.parse import parse_qsl
 
 import pydantic_core
 from flask import request
@@ -19,7 +20,9 @@ from enginehouse.errors import BadRequest, RequestError, TooLarge, UnsupportedMe
 CHUNK = 1024 * 1024
 OCTETS = "application/octet-stream"
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 _INT64 = 2**63
+_FIELDS = 1000
 _DRAIN_BYTES = 64 * CHUNK
 _DRAIN_S = 3.0
 
@@ -105,6 +108,8 @@ def open_stream(limit: int) -> BodyStream:
 def media_type(accepted: list[str]) -> str:
     """The body's type, which must be one of these."""
     given = request.mimetype
+    if not given and not request.content_length and accepted == [FORM]:
+        return FORM  # a form without fields
     if given not in accepted:
         wants = " or ".join(accepted)
         raise UnsupportedMediaType(f"the body is {given or 'of no named type'}, this address takes {wants}")
@@ -126,9 +131,43 @@ def read_json(model: type[Model], limit: int) -> Model:
         raise invalid(error, "body") from None
 
 
-def read_fields(model: type[Model], values: dict[str, str], place: str) -> Model:
+def read_form(model: type[Model], limit: int) -> Model:
+    """A form's fields as a model. A field that the model has as a list or tuple may come several times.
+
+    An empty field counts as one that was not given: a browser sends every text field of a form.
+    """
+    try:
+        text = open_stream(limit).read().decode()
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS)
+    except ValueError as error:
+        raise BadRequest(f"the body is no form: {error}") from None
+    values = _gathered(model, pairs)
+    _storable(values, "form")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise invalid(error, "form") from None
+
+
+def read_page_query(model: type[Model], pairs: list[tuple[str, str]]) -> Model:
+    """The query of a page as a model, read as the fields of a form are."""
+    return read_fields(model, _gathered(model, pairs), "query")
+
+
+def _gathered(model: type[Model], pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        field = model.model_fields.get(name)
+        if field is not None and get_origin(field.annotation) in {list, tuple}:
+            values.setdefault(name, []).append(value)
+        elif value != "":
+            values[name] = value
+    return values
+
+
+def read_fields(model: type[Model], values: Mapping[str, Any], place: str) -> Model:
     """Query parameters or headers as a model."""
-    _storable(values, place)
+    _storable(dict(values), place)
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -56,7 +56,7 @@ def current() -> Json:
     """The document of this application."""
     from api.app import all_routes  # it imports every route, this module's too
 
-    return describe(all_routes())
+    return describe(route for route in all_routes() if not route.page)
 
 
 def render(value: Json) -> str:

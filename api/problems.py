@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException
@@ -23,10 +25,13 @@ from enginehouse.errors import (
     RangeNotSatisfiable,
     RequestError,
     TooLarge,
+    TooManyRequests,
+    Unauthenticated,
     UnsupportedMediaType,
 )
 
 CONTENT_TYPE = "application/problem+json"
+_DRAW = "enginehouse-draw-error"
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +55,18 @@ _BY_STATUS: dict[int, type[EnginehouseError]] = {
 }
 
 
+Draw = Callable[[EnginehouseError, int], Response]
+"""Draws an error as a page."""
+
+
 def problem(error: EnginehouseError, status: int | None = None) -> Response:
-    """The answer to an error of ours."""
+    """The answer to an error of ours: a page for who reads pages, else a problem document."""
+    draw: Draw | None = current_app.extensions.get(_DRAW)
+    if draw is not None and _wants_page():
+        if isinstance(error, Unauthenticated) and request.method in {"GET", "HEAD"}:
+            wanted = request.full_path if request.query_string else request.path
+            return Response(status=303, headers={"Location": f"/sign-in?{urlencode({'next': wanted})}"})
+        return _marked(draw(error, status or error.status), error)
     body = Problem(
         type=f"urn:enginehouse:{error.code}",
         title=error.title,
@@ -64,16 +79,31 @@ def problem(error: EnginehouseError, status: int | None = None) -> Response:
         where=error.where,
         request_id=g.get("request_id", ""),
     )
-    response = Response(body.model_dump_json(), status=body.status, content_type=CONTENT_TYPE)
-    if body.status == 401:
+    return _marked(Response(body.model_dump_json(), status=body.status, content_type=CONTENT_TYPE), error)
+
+
+def _wants_page() -> bool:
+    """Whether a browser asks for a page, or for an address that nobody has and that is none of the API's."""
+    theirs = not request.path.startswith("/v1/") if request.url_rule is None else bool(g.get("page"))
+    return theirs and _accepts_html()
+
+
+def _accepts_html() -> bool:
+    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+
+
+def _marked(response: Response, error: EnginehouseError) -> Response:
+    """With the headers that its status and kind ask for."""
+    if response.status_code == 401:
         # A browser asks for a password only when it is offered Basic; programs are told Bearer.
-        wants_page = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
-        scheme = "Basic" if wants_page else "Bearer"
+        scheme = "Basic" if _accepts_html() else "Bearer"
         response.headers["WWW-Authenticate"] = f'{scheme} realm="enginehouse"'
     if isinstance(error, RangeNotSatisfiable) and "size" in error.where:
         response.headers["Content-Range"] = f"bytes */{error.where['size']}"
-    if isinstance(error, NotReady | FarmFull) or body.status == 503:
+    if isinstance(error, NotReady | FarmFull) or response.status_code == 503:
         response.headers["Retry-After"] = "2"
+    if isinstance(error, TooManyRequests) and "retry_after_s" in error.where:
+        response.headers["Retry-After"] = str(error.where["retry_after_s"])
     return response
 
 
@@ -131,8 +161,9 @@ def _registry(error: DBAPIError) -> Response:
     return problem(InternalError())
 
 
-def register(app: Flask) -> None:
-    """Answer every error of the application in this shape."""
+def register(app: Flask, draw: Draw | None = None) -> None:
+    """Answer every error of the application in this shape; those of pages are drawn."""
+    app.extensions[_DRAW] = draw
     app.register_error_handler(EnginehouseError, _ours)
     app.register_error_handler(DBAPIError, _registry)
     app.register_error_handler(HTTPException, _framework)

@@ -3,6 +3,7 @@
 A handler is a plain function. Its first parameter is the Call; the others are the address's parts by name, and
 
 - ``body``: a model, read from JSON (with ``| None`` where a stream is taken too),
+- ``form``: a model, read from the fields of a page's form,
 - ``stream``: a BodyStream, read from application/octet-stream,
 - ``query`` and ``headers``: models (headers by their aliases).
 
@@ -15,6 +16,8 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -22,13 +25,28 @@ from typing import Any, Generic, TypeVar
 from flask import Flask, Response, current_app, g, request
 from pydantic import BaseModel
 
-from api.auth import Gate, Scope
-from api.bodies import JSON, OCTETS, BodyStream, media_type, open_stream, read_fields, read_json
+from api.auth import Gate, Scope, allows
+from api.bodies import (
+    FORM,
+    JSON,
+    OCTETS,
+    BodyStream,
+    media_type,
+    open_stream,
+    read_fields,
+    read_form,
+    read_json,
+    read_page_query,
+)
+from api.limits import Limits
+from api.oidc import Provider
+from api.settings import ServeSettings
 from api.tailer import Tailer
-from enginehouse.errors import EnginehouseError, NotFound
+from enginehouse.errors import EnginehouseError, Forbidden, NotFound, TooManyRequests
+from scheduler import audit
 from scheduler.farm import Farm
+from scheduler.principal import Principal
 from scheduler.settings import Settings
-from scheduler.tokens import Principal
 
 T = TypeVar("T", bound=BaseModel)
 Handler = Callable[..., Any]
@@ -42,7 +60,14 @@ class Door:
     farm: Farm
     gate: Gate
     tailer: Tailer
-    stream_s: float
+    limits: Limits
+    serve: ServeSettings
+    provider: Provider | None = None
+
+    @property
+    def stream_s(self) -> float:
+        """Seconds after which an event stream ends."""
+        return self.serve.api_stream_s
 
     @property
     def settings(self) -> Settings:
@@ -52,6 +77,7 @@ class Door:
     def close(self) -> None:
         """End what runs in the background, then the farm's connections."""
         self.tailer.close()
+        self.limits.close()
         self.farm.dispose()
 
 
@@ -78,6 +104,11 @@ class Call:
         """The id that goes all the way into the build's log."""
         return str(g.request_id)
 
+    @property
+    def peer(self) -> str:
+        """The address that asks."""
+        return request.remote_addr or ""
+
 
 @dataclass(frozen=True)
 class Reply(Generic[T]):
@@ -103,11 +134,33 @@ class Route:
     errors: tuple[type[EnginehouseError], ...]
     produces: str
     any_type: bool = False
+    others: Scope | None = None
+    """What is needed where the thing was submitted by somebody else; None: it does not matter by whom."""
+    counted: bool = False
+    """Whether it is a submission, of which one caller may make so many in a while."""
+    changes: bool = True
+    """Whether each request is meant to change something, where its method says so: then each is a line of the audit
+    log, and else only those that did.
+    """
+    page: bool = False
+    """Whether it is for people: its errors are pages, and the API's document leaves it out."""
 
     @property
     def name(self) -> str:
         """Flask's endpoint and OpenAPI's operation id."""
         return f"{self.tag}_{self.handler.__name__.rstrip('_')}"
+
+    @property
+    def audited(self) -> bool:
+        """Whether it is entered in the audit log.
+
+        What workers say all the time is not, nor are the single parts of an upload, whose begin and end are.
+        """
+        return self.method not in {"GET", "HEAD"} and self.scope not in {Scope.WORK, Scope.SIGNED}
+
+    def allows(self, scopes: AbstractSet[str], *, own: bool = True) -> bool:
+        """Whether who has these scopes may ask it, of a thing of their own or of others."""
+        return allows(scopes, self.scope) and (own or self.others is None or allows(scopes, self.others))
 
     @cached_property
     def hints(self) -> dict[str, Any]:
@@ -115,7 +168,7 @@ class Route:
         return typing.get_type_hints(self.handler)
 
     def parameter(self, name: str) -> type[BaseModel] | None:
-        """The model of ``body``, ``query`` or ``headers``."""
+        """The model of ``body``, ``form``, ``query`` or ``headers``."""
         hint = self.hints.get(name)
         if isinstance(hint, types.UnionType):
             hint = next(arm for arm in typing.get_args(hint) if arm is not type(None))
@@ -124,7 +177,7 @@ class Route:
     @cached_property
     def takes(self) -> list[str]:
         """The body's media types; none where no body is read."""
-        return [kind for kind, name in ((OCTETS, "stream"), (JSON, "body")) if name in self.hints]
+        return [kind for kind, name in ((OCTETS, "stream"), (JSON, "body"), (FORM, "form")) if name in self.hints]
 
     @cached_property
     def answer(self) -> Any:
@@ -137,12 +190,37 @@ class Route:
     def view(self, **path: Any) -> Response:
         """Answer the present request: first whether they may, then what they sent, then the handler."""
         door: Door = current_app.extensions[EXTENSION]
-        call = Call(door, door.gate.admit(request, self.scope))
+        g.page = self.page
+        try:
+            call = Call(door, door.gate.admit(request, self.scope))
+        except Forbidden:
+            known = g.get("principal")
+            if known is not None and self.audited:
+                with self._recording(Call(door, known)):
+                    raise
+            raise
+        g.call = call
+        if not self.audited:
+            return self._answer(call, path)
+        with self._recording(call):
+            return self._answer(call, path)
+
+    def _recording(self, call: Call) -> AbstractContextManager[None]:
+        entry = audit.entry_of(call.caller, self.name, request.path, call.peer, call.request_id)
+        return audit.recording(call.farm, entry, always=self.changes)
+
+    def _answer(self, call: Call, path: dict[str, Any]) -> Response:
+        if self.counted:
+            caller = call.principal
+            whose = caller.person or caller.token or caller.name
+            call.door.limits.count(call.door.serve.submit_limit, "submit", whose)
         if any("\x00" in part for part in path.values() if isinstance(part, str)):
             raise NotFound("no such address")
         given = dict(path)
         query, headers = self.parameter("query"), self.parameter("headers")
-        if query is not None:
+        if query is not None and self.page:
+            given["query"] = read_page_query(query, list(request.args.items(multi=True)))
+        elif query is not None:
             given["query"] = read_fields(query, request.args.to_dict(), "query")
         if headers is not None:
             named = {f.alias or key: request.headers.get(f.alias or key) for key, f in headers.model_fields.items()}
@@ -158,6 +236,9 @@ class Route:
         model = self.parameter("body")
         if model is not None:
             given["body"] = read_json(model, call.door.settings.max_json_bytes) if kind == JSON else None
+        form = self.parameter("form")
+        if form is not None:
+            given["form"] = read_form(form, call.door.settings.max_json_bytes)
         stream: BodyStream | None = given.get("stream")
         try:
             return self.handler(call, **given)
@@ -181,10 +262,11 @@ class Route:
 
 
 class Router:
-    """The routes of one noun."""
+    """The routes of one noun. ``pages``: they are for people, not for programs."""
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, *, pages: bool = False) -> None:
         self.tag = tag
+        self.pages = pages
         self.routes: list[Route] = []
 
     def route(
@@ -199,11 +281,15 @@ class Router:
         errors: tuple[type[EnginehouseError], ...] = (),
         produces: str = JSON,
         any_type: bool = False,
+        others: Scope | None = None,
+        counted: bool = False,
+        changes: bool = True,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler's route.
 
         ``also``: further good statuses with their meaning. ``errors``: those beyond what every route of this
-        shape can answer. ``any_type``: the stream is taken whatever its Content-Type says.
+        shape can answer. ``any_type``: the stream is taken whatever its Content-Type says. ``others``, ``counted``,
+        ``changes``: see ``Route``.
         """
 
         def declare(handler: Handler) -> Handler:
@@ -217,9 +303,13 @@ class Router:
                     handler=handler,
                     status=status,
                     also=also or {},
-                    errors=errors,
+                    errors=(*errors, TooManyRequests) if counted else errors,
                     produces=produces,
                     any_type=any_type,
+                    page=self.pages,
+                    others=others,
+                    counted=counted,
+                    changes=changes,
                 )
             )
             return handler

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import limits
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,4 +24,23 @@ class ServeSettings(BaseSettings):
     api_stall_s: float = Field(
         default=60, gt=0, description="seconds without a byte after which a stalled upload or download is cut"
     )
+    api_proxies: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="proxies in front of the API, whose X-Forwarded-For and X-Forwarded-Proto are believed",
+    )
+    sign_in_limit: str = Field(default="20/minute", description="attempts to sign in that one address may make")
+    sign_in_name_limit: str = Field(
+        default="100/hour", description="attempts to sign in under one name, from all addresses together"
+    )
+    submit_limit: str = Field(
+        default="6000/minute", description="jobs and batches that one person or token may submit; more get a 429"
+    )
     api_graceful_s: int = Field(default=30, ge=1, description="seconds that running requests have at shutdown")
+
+    @field_validator("sign_in_limit", "sign_in_name_limit", "submit_limit")
+    @classmethod
+    def _is_a_limit(cls, value: str) -> str:
+        limits.parse(value)  # ValueError where it is none
+        return value

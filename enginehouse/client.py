@@ -11,10 +11,13 @@ Every method raises the exceptions of ``enginehouse.errors``.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -23,7 +26,7 @@ from enginehouse.batch import BatchRequest, BatchView, RebuildRequest
 from enginehouse.bundle import Manifest
 from enginehouse.collection import Collection
 from enginehouse.comparison import Comparison
-from enginehouse.connection import Answered, Connection, error_from, parsed
+from enginehouse.connection import TRIES, Answered, Connection, error_from, parsed
 from enginehouse.dataset_folder import folder_source
 from enginehouse.datasets import ImageRecipe
 from enginehouse.download import download_artifact, download_files
@@ -31,6 +34,7 @@ from enginehouse.errors import NotFound, RequestError
 from enginehouse.fingerprint import Fingerprint, this_host
 from enginehouse.logs import follow_log
 from enginehouse.operations import Drain, Maintenance, Prioritise, Reasoned, Retry
+from enginehouse.people import AuditView, MemberRequest, MemberView, PersonView, Role, WhoView
 from enginehouse.request import JobChanges, JobRequest
 from enginehouse.resolution import Resolution, ResolveRequest
 from enginehouse.saved_model_folder import GRAPH, name_of
@@ -46,6 +50,7 @@ from enginehouse.views import (
     BuildView,
     DatasetView,
     Event,
+    EventPage,
     Health,
     JobView,
     KeyView,
@@ -63,6 +68,7 @@ from enginehouse.views import (
     WorkerView,
 )
 from enginehouse.watch import OnEvent, events, wait
+from enginehouse.webhook_client import Webhooks
 
 
 class Client:
@@ -84,6 +90,9 @@ class Client:
         self.projects = Projects(self.connection)
         self.pools = Pools(self.connection)
         self.tokens = Tokens(self.connection)
+        self.persons = Persons(self.connection)
+        self.members = Members(self.connection)
+        self.webhooks = Webhooks(self.connection)
 
     def __enter__(self) -> Self:
         return self
@@ -131,6 +140,43 @@ class Client:
         """One pass of retention over the whole farm, or what it would do; needs the scope 'operate'."""
         params = {"dry_run": dry_run}
         return parsed(self.connection.send("POST", "/v1/gc", params=params, timeout=LONG_S), Collection)
+
+    def me(self) -> WhoView:
+        """Who the token is, and what it may do."""
+        return self.connection.get("/v1/me", WhoView)
+
+    def audit(
+        self,
+        who: str | None = None,
+        action: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        everywhere: bool = False,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Page[AuditView]:
+        """Who asked for which change, newest first; needs the scope 'admin', and ``everywhere`` the scope 'operate'."""
+        params = {
+            "who": who,
+            "action": action,
+            "since": since.isoformat() if since is not None else None,
+            "until": until.isoformat() if until is not None else None,
+            "everywhere": everywhere or None,
+            "limit": limit,
+            "after": after,
+        }
+        return self.connection.get("/v1/audit", Page[AuditView], params=params)
+
+    def events_page(
+        self, after: int = 0, limit: int = 100, kinds: Sequence[str] | None = None, job: str | None = None
+    ) -> EventPage:
+        """Events after a cursor, oldest first, without waiting for any; its ``next`` is the cursor to go on with.
+
+        ``kinds``: 'job.succeeded', 'build.*' and the like.
+        """
+        named = ",".join(kinds) if kinds is not None else None
+        params = {"after": after, "limit": limit, "kinds": named, "job": job}
+        return self.connection.get("/v1/events/list", EventPage, params=params)
 
     def events(self, job: str | None = None, after: int | None = None) -> Iterator[Event]:
         """Events as they are committed, without end, over lost connections. ``after`` is a cursor, 0 the beginning."""
@@ -507,6 +553,54 @@ class Tokens(_Part):
         self._connection.send("DELETE", f"/v1/tokens/{token}")
 
 
+class Persons(_Part):
+    """Who signs in; needs the scope 'operate'."""
+
+    def list(self, limit: int = 50, after: str | None = None) -> Page[PersonView]:
+        """All of them, newest first."""
+        return self._connection.get("/v1/persons", Page[PersonView], params={"limit": limit, "after": after})
+
+    def get(self, login: str) -> PersonView:
+        """One, by the name that they sign in with."""
+        return self._connection.get(f"/v1/persons/{_quoted(login)}", PersonView)
+
+    def create(self, login: str, *, name: str = "", password: str | None = None, operator: bool = False) -> PersonView:
+        """Enter one. Without a password they are invited to sign in through the farm's provider."""
+        body = {"login": login, "name": name, "operator": operator, **({"password": password} if password else {})}
+        return parsed(self._send("POST", "/v1/persons", body, tries=1), PersonView)
+
+    def change(self, login: str, **fields: Any) -> PersonView:
+        """Change ``name``, ``password``, ``operator`` or ``disabled``: what is given."""
+        return parsed(self._send("PATCH", f"/v1/persons/{_quoted(login)}", fields), PersonView)
+
+    def sign_out(self, login: str) -> None:
+        """End all of their sessions."""
+        self._connection.send("DELETE", f"/v1/persons/{_quoted(login)}/sessions")
+
+    def _send(self, method: str, url: str, body: dict[str, Any], tries: int = TRIES) -> httpx2.Response:
+        sent = {"Content-Type": "application/json"}  # and no model, which would hide the password
+        return self._connection.send(method, url, headers=sent, body=json.dumps(body).encode(), tries=tries)
+
+
+class Members(_Part):
+    """Who is what in the project; another one than the token's needs the scope 'operate'."""
+
+    def list(self, project: str | None = None, limit: int = 50, after: str | None = None) -> Page[MemberView]:
+        """By name."""
+        params = {"project": project, "limit": limit, "after": after}
+        return self._connection.get("/v1/members", Page[MemberView], params=params)
+
+    def put(self, login: str, role: Role | str, project: str | None = None) -> MemberView:
+        """Make a person a member, or change their role; needs the scope 'admin'."""
+        body = _request(MemberRequest, {"role": role})
+        url = f"/v1/members/{_quoted(login)}"
+        return parsed(self._connection.send("PUT", url, params={"project": project}, body=body), MemberView)
+
+    def remove(self, login: str, project: str | None = None) -> None:
+        """They are a member no longer; needs the scope 'admin'."""
+        self._connection.send("DELETE", f"/v1/members/{_quoted(login)}", params={"project": project})
+
+
 class _PinRequest(BaseModel):
     note: str
 
@@ -520,6 +614,10 @@ class _TokenRequest(BaseModel):
 
 class _ProjectRequest(ProjectChange):
     name: str
+
+
+def _quoted(login: str) -> str:
+    return quote(login, safe="@")
 
 
 def _again(connection: Connection, url: str, body: BaseModel | bytes) -> JobView:

@@ -43,7 +43,9 @@ class Collection(BaseModel):
         default_factory=Group, description="objects in the store that the registry does not know, after a crash"
     )
     events: int = Field(default=0, description="events that were older than they are kept")
+    deliveries: int = Field(default=0, description="webhook deliveries that were older than they are kept")
     logs: int = Field(default=0, description="attempts whose logs were older than they are kept")
+    audit: int = Field(default=0, description="lines of the audit log that were older than they are kept")
     over_budget: int = Field(
         default=0, description="bytes beyond the budget that stay, since what holds them is pinned, in use or new"
     )

@@ -112,21 +112,57 @@ class UnsupportedMediaType(RequestError):
 
 
 class Unauthenticated(RequestError):
-    """No token, or one that the farm does not know."""
+    """No token and no session, or one that the farm does not know."""
 
     code = "request.unauthenticated"
     title = "A token is required"
     status = 401
-    advice = "Send 'Authorization: Bearer TOKEN', or set ENGINEHOUSE_TOKEN for the command line."
+    advice = "Send 'Authorization: Bearer TOKEN', or set ENGINEHOUSE_TOKEN for the command line; on a page, sign in."
 
 
 class Forbidden(RequestError):
-    """The token is known and does not allow this."""
+    """It is known who asks, and they may not do this."""
 
     code = "request.forbidden"
-    title = "The token does not allow this"
+    title = "This is not allowed"
     status = 403
-    advice = "Use a token with the scope that the message names."
+    advice = "Use a token with the scope that the message names, or ask an admin of the project for a role that has it."
+
+
+class SignInFailed(RequestError):
+    """A name and a password that do not belong together."""
+
+    code = "request.sign_in_failed"
+    title = "The name or the password is wrong"
+    status = 401
+    advice = "Try again; a farm's operator sets a new password ('enginehouse person set NAME --password-stdin')."
+
+
+class SignInRefused(RequestError):
+    """The provider knows the person, and this farm does not let them in."""
+
+    code = "request.sign_in_refused"
+    title = "This farm does not let you in"
+    status = 403
+    advice = "Ask the farm's operator to enter your mail address ('enginehouse person create')."
+
+
+class ProviderFailed(RequestError):
+    """What came back from the identity provider cannot be trusted, or is no sign-in."""
+
+    code = "request.provider_failed"
+    title = "The sign-in with the provider failed"
+    status = 400
+    advice = "Begin again on the sign-in page; the farm's log holds what the provider said."
+
+
+class TooManyRequests(RequestError):
+    """More requests of one kind than one caller may send in a while."""
+
+    code = "request.too_many"
+    title = "Too many requests"
+    status = 429
+    advice = "Go on after the seconds in Retry-After; the command line does it by itself."
 
 
 class QuotaExceeded(RequestError):
@@ -379,6 +415,20 @@ class DatasetTooSmall(RequestError):
     code = "dataset.too_small"
     title = "The dataset has too few samples"
     advice = "Calibrate with a few dozen to a few hundred samples that look like those of production."
+
+
+# --- webhooks --------------------------------------------------------------------------------
+
+
+class WebhookAddressRefused(RequestError):
+    """An address that the farm's settings do not let webhooks reach."""
+
+    code = "webhook.address_refused"
+    title = "The webhook's address may not be reached"
+    advice = (
+        "Give a public https:// address, or ask the farm's operator to name the receiver's network in "
+        "ENGINEHOUSE_WEBHOOK_NETWORKS."
+    )
 
 
 # --- provenance ------------------------------------------------------------------------------

@@ -30,7 +30,10 @@ class ModelSignature(BaseModel):
     inputs: list[TensorSpec]
     outputs: list[TensorSpec]
     operators: dict[str, int] = Field(default_factory=dict, description="operator type to count, subgraphs included")
-    parameters: int = Field(default=0, description="number of weights in the initialisers")
+    parameters: int = Field(
+        default=0,
+        description="number of weights: initialisers, and floating-point constants with more than one element",
+    )
     flops: int | None = Field(
         default=None,
         description="floating-point operations of one inference (2 per multiply-add of convolutions and matrix "

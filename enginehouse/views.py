@@ -174,6 +174,9 @@ class JobView(BaseModel):
     ladder: bool = Field(default=False, description="whether it goes on with higher precisions")
     limits: Limits
     builds: list[BuildView] = Field(description="in the order of its targets; the rungs of a ladder together")
+    submitted_by: str | None = Field(
+        default=None, description="a person, or a token of the project; null: not known, or the farm's own loopback"
+    )
     created: datetime
     ended: datetime | None
 
@@ -275,6 +278,14 @@ class Event(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
 
 
+class EventPage(BaseModel):
+    """Events after a cursor, oldest first."""
+
+    items: list[Event]
+    next: int = Field(description="the cursor to go on with; it moves also where nothing matched")
+    newest: int = Field(description="the newest event's cursor: where whoever wants only what comes begins")
+
+
 class PartView(BaseModel):
     """One received part of an upload. Parts count from 1."""
 
@@ -345,6 +356,7 @@ class TokenView(BaseModel):
     expires: datetime | None
     last_used: datetime | None
     revoked: datetime | None
+    person: str | None = Field(default=None, description="whose own it is; null: the project's")
 
 
 class KeyView(BaseModel):

@@ -15,7 +15,17 @@ from farm.redis import Redis
 from farm.secrets import Secrets
 
 _PREFIX = "ENGINEHOUSE_"
-_SERVER_ONLY = ("DATABASE_URL", "STORE", "S3_", "SECRET_KEY", "SIGNING_KEY", "ADMIN_TOKEN", "WORKER_TOKEN")
+_SERVER_ONLY = (
+    "DATABASE_URL",
+    "STORE",
+    "S3_",
+    "SECRET_KEY",
+    "SIGNING_KEY",
+    "ADMIN_TOKEN",
+    "ADMIN_PASSWORD",
+    "WORKER_TOKEN",
+    "OIDC_",
+)
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _API_GRACE_S = 3
 

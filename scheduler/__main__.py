@@ -1,7 +1,9 @@
-"""The scheduler process, ``python -m scheduler``: a Celery worker on the control queue, and the clock that wakes it."""
+"""The scheduler process, ``python -m scheduler``: a Celery worker on the control queue, its clock, and the courier."""
 
 from __future__ import annotations
 
+import signal
+import sys
 from datetime import timedelta
 from threading import Thread
 
@@ -17,6 +19,7 @@ from scheduler.logs import configure
 from scheduler.retention.run import Hourly
 from scheduler.settings import Settings
 from scheduler.tokens import bootstrap
+from scheduler.webhooks.courier import Courier
 
 SWEEP_EVERY_S = 300.0
 
@@ -32,6 +35,7 @@ def main() -> None:
     bootstrap(farm)
     app = farm.broker.app
     hourly = Hourly(farm)
+    courier = Courier(farm)
 
     @app.task(name=TICK)
     def round_() -> None:
@@ -61,9 +65,12 @@ def main() -> None:
     clock.daemon = True
     clock.start()
     arguments = ["worker", "-Q", CONTROL_QUEUE, "-P", "solo", "--without-gossip", "--without-mingle"]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until Celery has its own handler
     try:
+        courier.start()
         app.worker_main([*arguments, "--without-heartbeat", "-n", "scheduler@%h", "--loglevel", "WARNING"])
     finally:
+        courier.stop()
         farm.dispose()
 
 

@@ -11,7 +11,9 @@ from sqlalchemy import Exists, exists, select
 from sqlalchemy.orm import Session
 
 from enginehouse.bundle import ENVELOPE_NAME, MANIFEST_NAME, Manifest, canonical_json
+from enginehouse.dsse import decoded, read_envelope
 from enginehouse.errors import ArtifactEvicted, NotFound
+from enginehouse.provenance import Statement
 from enginehouse.report import Report
 from enginehouse.states import BuildState
 from enginehouse.views import ArtifactView, Page
@@ -58,6 +60,14 @@ def file(farm: Farm, principal: Principal, artifact: str, path: str) -> Served:
         raise NotFound(f"artifact {artifact} has no file {path}", artifact=artifact, path=path)
     last_use.read(farm, row)
     return serve_blob(farm, blob, path)
+
+
+def provenance(session: Session, principal: Principal, artifact: str) -> Statement | None:
+    """What the farm signed of an artifact; None where it was built before the farm signed."""
+    row = visible_row(session, principal.project, artifact)
+    if row.envelope is None:
+        return None
+    return Statement.model_validate_json(decoded(read_envelope(row.envelope.encode()).payload))
 
 
 def evicted(row: Artifact, path: str | None = None) -> ArtifactEvicted:

@@ -18,7 +18,7 @@ from enginehouse.request import JobRequest, Recipe, fields_of
 from enginehouse.states import JOB_ENDED, JobState
 from enginehouse.targets import read_requirement
 from enginehouse.views import Page
-from scheduler import ids, jobs
+from scheduler import audit, ids, jobs, ownership
 from scheduler.farm import Farm
 from scheduler.paging import page
 from scheduler.registry.engine import now
@@ -73,6 +73,7 @@ def cancel(farm: Farm, principal: Principal, batch: str) -> BatchView:
         row = _row(session, principal, batch)
         for job in _jobs(session, row):
             if JobState(job.state) not in JOB_ENDED:
+                ownership.check(principal, job.submitted_by, f"batch {batch}")
                 jobs.stop(session, job)
         session.flush()
         return _view(session, row)
@@ -116,6 +117,7 @@ def _accept(
     )  # fmt: skip
     session.add(row)
     session.flush()
+    named = f"batch {row.id} ({name})" if name else f"batch {row.id}"
     for number, one in enumerate(wanted):
         try:
             jobs.accept(farm, session, principal, one, request_id=request_id, batch=row.id)
@@ -124,6 +126,7 @@ def _accept(
             error.args = (error.detail,)
             error.where = {"job": number, **error.where}
             raise
+    audit.concerns(named)
     session.flush()
     return _view(session, row)
 

@@ -12,9 +12,9 @@ from enginehouse.gates import Gates
 from enginehouse.request import Recipe
 from enginehouse.states import ENDED, AttemptState, BuildState, Origin, Phase
 from enginehouse.views import AttachmentView, AttemptView, BuildView, LogLine, LogPage
-from scheduler import cache, ladder, transitions
+from scheduler import cache, ladder, ownership, transitions
 from scheduler.farm import Farm
-from scheduler.registry.tables import Artifact, Attempt, Build, LogRow, Worker
+from scheduler.registry.tables import Artifact, Attempt, Build, Job, LogRow, Worker
 from scheduler.tokens import Principal
 from scheduler.waiting import Waiting
 
@@ -30,6 +30,7 @@ def cancel(farm: Farm, principal: Principal, build: str) -> BuildView:
     """Cancel the build if it has not ended; where its ladder has gone on, the rung that decides in its place."""
     with farm.write() as session:
         row = _row(session, principal, build)
+        ownership.check(principal, session.get_one(Job, row.job_id).submitted_by, f"build {build}")
         newest = ladder.newest_rung(session, row)
         transitions.cancel(session, newest)
         cache.settle_followers(session, newest)

@@ -13,7 +13,7 @@ from enginehouse.signature import ModelSignature, TensorSpec
 from enginehouse.states import JOB_ENDED
 from enginehouse.uploads import DatasetRequest
 from enginehouse.views import DatasetView, Page
-from scheduler import blobs, events, ids, projects
+from scheduler import audit, blobs, events, ids, ownership, projects
 from scheduler.farm import Farm
 from scheduler.inspection import inspect_dataset
 from scheduler.paging import page
@@ -31,6 +31,7 @@ def receive(
     farm: Farm, principal: Principal, name: str, stream: Iterator[bytes], declared_sha256: str | None
 ) -> tuple[DatasetView, bool]:
     """A dataset version as a stream. Returns it and whether it is a new version."""
+    audit.concerns(f"dataset {name}")
     sha256, _ = blobs.receive(farm, stream, declared_sha256, farm.settings.max_upload_bytes, principal.project)
     return create(farm, principal, DatasetRequest(name=name, sha256=sha256))
 
@@ -62,9 +63,11 @@ def create(farm: Farm, principal: Principal, request: DatasetRequest) -> tuple[D
             kind=contents.kind.value,
             statistics={name: one.model_dump(mode="json") for name, one in contents.statistics.items()},
             inputs=[spec.model_dump(mode="json") for spec in contents.inputs],
+            submitted_by=ownership.submitter(principal),
             created=now(session),
         )
         session.add(row)
+        audit.concerns(f"dataset {row.name}@{row.version}")
         events.emit(session, "dataset.created", project=principal.project, dataset=row.sha256, name=row.name)
     return _view(row, blob), True
 
@@ -90,6 +93,7 @@ def delete(farm: Farm, principal: Principal, reference: str) -> None:
         raise RequestError(f"'{reference}' does not name one version", advice="Write NAME@VERSION.", field="dataset")
     with farm.write() as session:
         row = find(session, principal.project, reference)
+        ownership.check(principal, row.submitted_by, f"dataset {reference}")
         mine = (Job.project_id == principal.project) & (Job.dataset_id == row.sha256) & Job.state.not_in(_JOB_ENDED)
         job = session.scalar(select(Job.id).where(mine).limit(1))
         if job is not None:

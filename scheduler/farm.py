@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from enginehouse.errors import EnginehouseError
+from scheduler import audit
 from scheduler.broker import Broker
 from scheduler.celery_app import celery_app
 from scheduler.registry.engine import begin_write, connect
@@ -43,11 +44,15 @@ class Farm:
     def write(self, *, durable: bool = True) -> Iterator[Session]:
         """One transaction as the registry's only writer; afterwards the dispatcher is woken if it was asked for.
 
+        The line of the audit log that is due goes into it.
+
         ``durable=False`` is for what the farm finds out again by itself after the power failed (see ``begin_write``).
         """
         with self._sessions() as session:
             begin_write(session, durable=durable)
             yield session
+            if durable:
+                audit.add_to(session)
             session.commit()
             wake = session.info.pop("wake", False)
         if wake:

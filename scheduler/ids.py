@@ -19,3 +19,8 @@ def new(prefix: str) -> str:
         value = _last
     digits = "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
     return f"{prefix}_{digits}"
+
+
+def is_of(identifier: str | None, prefix: str) -> bool:
+    """Whether an id was made with this prefix."""
+    return identifier is not None and identifier.startswith(f"{prefix}_")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -18,7 +19,20 @@ from enginehouse.signature import ModelSignature, TensorSpec
 from enginehouse.states import JobState, Origin, Priority
 from enginehouse.targets import Target
 from enginehouse.views import JobView, Page
-from scheduler import builds, cache, datasets, ids, ladder, models, pools, projects, quarantine, transitions
+from scheduler import (
+    audit,
+    builds,
+    cache,
+    datasets,
+    ids,
+    ladder,
+    models,
+    ownership,
+    pools,
+    projects,
+    quarantine,
+    transitions,
+)
 from scheduler.again import Again
 from scheduler.auto import targets_of
 from scheduler.farm import Farm
@@ -61,26 +75,9 @@ def accept(
     again: Again | None = None,
 ) -> Job:
     """The job in a transaction that the caller has begun. Raises what is wrong with the request."""
-    model = models.row(session, principal.project, request.model)
-    signature = ModelSignature.model_validate(model.signature)
-    known = pools.ever(session)
-    announced = [found for pool in known for found in pool.capabilities]
-    check_shapes(signature.inputs, request.shapes)
-    profiles = _profiles(request, signature)
-    dataset = None
-    if request.dataset is not None:
-        dataset = datasets.find(session, principal.project, request.dataset)
-        specs = [TensorSpec.model_validate(spec) for spec in dataset.inputs]
-        datasets.check_fits(specs, signature, dataset.name)
-    given = Given(signature, dataset.samples if dataset else None, request.shapes, profiles)
-    online = pools.online(session)
-    targets = targets_of(request, signature.format, online)
-    for target in targets:
-        check_target(target, given, announced)
-        check_baselines(target, request.baselines_of(target), given, known)
-    job = _job(session, principal, request, dataset, idempotency_key, _digest(request, again), request_id)
+    drawn = draft(session, principal, request, idempotency_key, request_id, again=again)
+    job, rows = drawn.job, drawn.rows
     job.batch_id = batch
-    rows = _builds_of(job, request, _recipes(request, targets, dataset, profiles), signature.format)
     if again is not None:
         again.mark(rows)
     projects.check_room(session, farm.settings, principal.project, len(rows))
@@ -88,16 +85,70 @@ def accept(
     session.flush()
     session.add_all(rows)
     session.flush()
+    audit.concerns(f"job {job.id} ({job.name})" if job.name else f"job {job.id}")
     transitions.created(session, job, rows, **({"cloned_from": again.job} if again else {}))
     for row in rows:
-        _answer(session, row, signature.format, online)
+        _answer(session, row, drawn.model_format, drawn.online)
     session.flush()
     return job
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A job that could be accepted: its rows, which are in no session yet, and what placement needs to know."""
+
+    job: Job
+    rows: list[Build]
+    model_format: str
+    online: list[PoolState]
+
+
+def draft(
+    session: Session,
+    principal: Principal,
+    request: JobRequest,
+    idempotency_key: str | None = None,
+    request_id: str = "",
+    *,
+    again: Again | None = None,
+) -> Draft:
+    """The job as it would be accepted; nothing is written. Raises what is wrong with the request."""
+    signature = ModelSignature.model_validate(models.row(session, principal.project, request.model).signature)
+    known = pools.ever(session)
+    announced = [found for pool in known for found in pool.capabilities]
+    given, dataset = brought_along(session, principal, request, signature)
+    online = pools.online(session)
+    targets = targets_of(request, signature.format, online)
+    for target in targets:
+        check_target(target, given, announced)
+        check_baselines(target, request.baselines_of(target), given, known)
+    job = _job(session, principal, request, dataset, idempotency_key, _digest(request, again), request_id)
+    rows = _builds_of(job, request, _recipes(request, targets, dataset, given.profiles), signature.format)
+    return Draft(job, rows, signature.format, online)
+
+
+def brought_along(
+    session: Session, principal: Principal, request: JobRequest, signature: ModelSignature
+) -> tuple[Given, Dataset | None]:
+    """What the request gives its targets, and its dataset. Raises what of them does not fit the model."""
+    check_shapes(signature.inputs, request.shapes)
+    profiles = _profiles(request, signature)
+    dataset = None
+    if request.dataset is not None:
+        dataset = datasets.find(session, principal.project, request.dataset)
+        specs = [TensorSpec.model_validate(spec) for spec in dataset.inputs]
+        datasets.check_fits(specs, signature, dataset.name)
+    return Given(signature, dataset.samples if dataset else None, request.shapes, profiles), dataset
 
 
 def get(session: Session, principal: Principal, job: str, waiting: Waiting | None = None) -> JobView:
     """One of the project's jobs; with the line, also where in it the builds stand."""
     return view(session, _row(session, principal, job), waiting)
+
+
+def name_of(session: Session, job: str) -> str:
+    """A job's name, for whoever may see one of its builds."""
+    return session.get_one(Job, job).name
 
 
 def list_(
@@ -122,6 +173,7 @@ def cancel(farm: Farm, principal: Principal, job: str) -> JobView:
     """Cancel every build of the job that has not ended; those already ended stay as they are."""
     with farm.write() as session:
         row = _row(session, principal, job)
+        ownership.check(principal, row.submitted_by, f"job {job}")
         stop(session, row)
         session.flush()
         return view(session, row)
@@ -148,6 +200,7 @@ def view(session: Session, row: Job, waiting: Waiting | None = None) -> JobView:
         ladder=row.ladder,
         limits=Limits.model_validate(row.limits),
         builds=[builds.view(session, build, waiting) for build in _builds(session, row)],
+        submitted_by=ownership.name_of(session, row.submitted_by),
         created=row.created,
         ended=row.ended,
     )
@@ -220,6 +273,7 @@ def _job(
         ladder=request.ladder,
         limits=request.limits.model_dump(mode="json"),
         request_id=request_id,
+        submitted_by=ownership.submitter(principal),
         idempotency_key=key,
         request_digest=digest,
         created=now(session),

@@ -16,7 +16,7 @@ from enginehouse.signature import ModelFile, ModelSignature
 from enginehouse.states import ENDED
 from enginehouse.uploads import ModelRequest, UploadedFile
 from enginehouse.views import ModelView, Page
-from scheduler import blobs, events, ids, projects
+from scheduler import audit, blobs, events, ids, ownership, projects
 from scheduler.farm import Farm
 from scheduler.inspection import inspect_model
 from scheduler.paging import page
@@ -44,6 +44,7 @@ def receive(
     farm: Farm, principal: Principal, name: str, stream: Iterator[bytes], declared_sha256: str | None
 ) -> tuple[ModelView, bool]:
     """A model of one file, as a stream of any size. Returns the model and whether it is new to the project."""
+    audit.concerns(f"model {name}")
     sha256, _ = blobs.receive(farm, stream, declared_sha256, farm.settings.max_upload_bytes, principal.project)
     return create(farm, principal, ModelRequest(name=name, files=[UploadedFile(path=LONE_FILE, sha256=sha256)]))
 
@@ -89,9 +90,11 @@ def create(farm: Farm, principal: Principal, request: ModelRequest) -> tuple[Mod
             size=sum(file.size for file in files),
             files=[file.model_dump() for file in files],
             signature=signature.model_dump(mode="json"),
+            submitted_by=ownership.submitter(principal),
             created=now(session),
         )
         session.add(row)
+        audit.concerns(f"model {row.id} ({row.name})")
         uses.keep(session, row.serial, uses.MODEL, [file.sha256 for file in files])
         events.emit(session, "model.created", project=principal.project, model=row.id, name=row.name)
     return _view(row), True
@@ -101,6 +104,7 @@ def delete(farm: Farm, principal: Principal, model: str) -> None:
     """Forget one of the project's models; what was built of it stays. Conflict while a build in flight needs it."""
     with farm.write() as session:
         found = row(session, principal.project, model)
+        ownership.check(principal, found.submitted_by, f"model {model}")
         in_flight = select(Build.id).where(Build.project_id == principal.project, Build.model_id == model)
         build = session.scalar(in_flight.where(Build.state.not_in(_ENDED)).limit(1))
         if build is not None:
@@ -114,6 +118,12 @@ def delete(farm: Farm, principal: Principal, model: str) -> None:
 def get(session: Session, principal: Principal, model: str) -> ModelView:
     """One of the project's models."""
     return _view(row(session, principal.project, model))
+
+
+def name_of(session: Session, principal: Principal, model: str) -> str:
+    """Its name; empty for one that was deleted."""
+    found = session.get(Model, (principal.project, model))
+    return found.name if found else ""
 
 
 def row(session: Session, project: str, model: str) -> Model:
@@ -135,6 +145,7 @@ def share(farm: Farm, principal: Principal, model: str, shared: bool) -> ModelVi
     """Say whether other projects that have the same bytes may be given what this project had built of them."""
     with farm.write() as session:
         found = row(session, principal.project, model)
+        ownership.check(principal, found.submitted_by, f"model {model}")
         found.shared = shared
         return _view(found)
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from sqlalchemy import func, select, text, update
 from sqlalchemy.orm import Session
 
-from enginehouse.errors import Conflict, FarmFull, NotFound, QuotaExceeded
+from enginehouse.errors import Conflict, FarmFull, Forbidden, NotFound, QuotaExceeded
 from enginehouse.states import AttemptState
 from enginehouse.views import ProjectChange, ProjectView
-from scheduler import ids
+from scheduler import audit, ids
 from scheduler.fairness import Share
+from scheduler.principal import Principal
 from scheduler.registry.engine import now
 from scheduler.registry.tables import IN_LINE, Attempt, Build, Project
 from scheduler.retention.usage import stored_bytes
@@ -92,6 +93,7 @@ def create(session: Session, name: str, change: ProjectChange) -> ProjectView:
     row = Project(id=ids.new("project"), name=name, created=now(session), **change.model_dump())
     session.add(row)
     session.flush()
+    audit.concerns(f"project {name}", row.id)
     return _view(session, row, {})
 
 
@@ -100,8 +102,22 @@ def change(session: Session, project: str, change: ProjectChange) -> ProjectView
     row = by_name(session, project)
     for field in change.model_fields_set:
         setattr(row, field, getattr(change, field))
+    audit.concerns(f"project {row.name}: {', '.join(sorted(change.model_fields_set))}", row.id)
     session.flush()
     return _view(session, row, _running(session))
+
+
+def chosen(session: Session, principal: Principal, project: str | None) -> Project:
+    """The caller's own project, or the one of that name. Raises NotFound, and Forbidden for who operates no farm."""
+    mine = session.get(Project, principal.project)
+    if project is None and mine is None:
+        raise NotFound("you are a member of no project", advice="Ask an admin of a project to make you one.")
+    if project is None or (mine is not None and mine.name == project):
+        assert mine is not None
+        return mine
+    if not principal.may("operate"):
+        raise Forbidden(f"the project {project} is another one; that needs the scope 'operate'", needs="operate")
+    return by_name(session, project)
 
 
 def by_name(session: Session, project: str) -> Project:

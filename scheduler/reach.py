@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -21,16 +24,27 @@ from scheduler.tokens import Principal
 _REMEMBERED = 500
 
 
-def of_model(session: Session, principal: Principal, model: str) -> list[ReachView]:
-    """One entry per backend and precision, in the order of the published lists."""
+def of_model(
+    session: Session,
+    principal: Principal,
+    model: str,
+    given: Given | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[ReachView]:
+    """One entry per backend and precision, in the order of the published lists.
+
+    ``given``: what a job would bring along; without it, the model alone. ``options``: by backend.
+    """
     row = models.row(session, principal.project, model)
     signature = ModelSignature.model_validate(row.signature)
     announced = [found for pool in pools.ever(session) for found in pool.capabilities]
     online = pools.online(session)
     failures = _failures(session, principal.project, model)
     found = []
+    given = given or Given(signature)
     for target in _targets(announced):
-        entry = _judge(target, signature, announced)
+        asked = target.model_copy(update={"options": dict((options or {}).get(target.backend, {}))})
+        entry = _judge(asked, given, announced)
         failure = failures.get(str(target))
         if entry.reach is Reach.YES and failure is not None:
             entry = ReachView(target=str(target), reach=Reach.FAILED, code=failure.code, reason=failure.detail)
@@ -47,9 +61,9 @@ def _targets(announced: list[Capability]) -> list[Target]:
     return [Target(backend=backend, precision=precision) for backend, precision in ordered]
 
 
-def _judge(target: Target, signature: ModelSignature, announced: list[Capability]) -> ReachView:
+def _judge(target: Target, given: Given, announced: list[Capability]) -> ReachView:
     try:
-        check_target(target, Given(signature), announced)
+        check_target(target, given, announced)
     except (DatasetRequired, BoundsRequired) as error:
         return ReachView(target=str(target), reach=Reach.NEEDS, code=error.code, reason=error.detail)
     except EnginehouseError as error:

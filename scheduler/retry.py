@@ -12,7 +12,7 @@ from enginehouse.errors import Conflict, NotFound
 from enginehouse.request import JobChanges, JobRequest
 from enginehouse.states import ENDED, JOB_ENDED, BuildState, Priority
 from enginehouse.views import JobView
-from scheduler import events, jobs, line
+from scheduler import events, jobs, line, ownership
 from scheduler.again import Again, changed, fields_again, request_from
 from scheduler.farm import Farm, wake_after
 from scheduler.registry.tables import Attempt, Build, Job, Pool
@@ -31,6 +31,8 @@ def retry_build(
         row = session.get(Build, build)
         if row is None or row.project_id != principal.project:
             raise NotFound(f"there is no build {build}", build=build)
+        of = session.get_one(Job, row.job_id)
+        ownership.check(principal, of.submitted_by, f"build {build}")
         if row.state not in _RETRIED:
             raise Conflict(
                 f"build {build} is {row.state}; only what failed or was cancelled is built again",
@@ -38,7 +40,7 @@ def retry_build(
                 build=build,
                 state=row.state,
             )
-        wanted, again = _wanted(session, session.get_one(Job, row.job_id), [row], elsewhere)
+        wanted, again = _wanted(session, of, [row], elsewhere)
     return jobs.submit(farm, principal, wanted, key, request, again)
 
 
@@ -48,6 +50,7 @@ def retry_job(
     """Those of a job's builds that failed or were cancelled, again, as a new job."""
     with farm.read() as session:
         row = _job(session, principal, job)
+        ownership.check(principal, row.submitted_by, f"job {job}")
         newest = {build.position: build for build in _builds(session, row)}
         ended = [build for build in newest.values() if build.state in _RETRIED]
         if not ended:
@@ -65,17 +68,23 @@ def clone(
 ) -> tuple[JobView, bool]:
     """The whole job again, with other fields where some are given. Returns it and whether it is new."""
     with farm.read() as session:
-        row = _job(session, principal, job)
-        asked = [build for build in _builds(session, row) if build.rung == 0]
-        known = session.scalars(select(Pool.name)).all()
-        wanted = request_from(changed(fields_again(row, asked, known), changes))
-    return jobs.submit(farm, principal, wanted, key, request, Again(row.id))
+        wanted = request_of(session, principal, job, changes)
+    return jobs.submit(farm, principal, wanted, key, request, Again(job))
+
+
+def request_of(session: Session, principal: Principal, job: str, changes: JobChanges | None = None) -> JobRequest:
+    """What the whole job asked for, with other fields where some are given."""
+    row = _job(session, principal, job)
+    asked = [build for build in _builds(session, row) if build.rung == 0]
+    known = session.scalars(select(Pool.name)).all()
+    return request_from(changed(fields_again(row, asked, known), changes or JobChanges()))
 
 
 def prioritise(farm: Farm, principal: Principal, job: str, priority: Priority) -> JobView:
     """Put what the job still has to build elsewhere in the line. What runs is not disturbed."""
     with farm.write() as session:
         row = _job(session, principal, job)
+        ownership.check(principal, row.submitted_by, f"job {job}")
         if row.state in JOB_ENDED:
             raise Conflict(f"job {job} is {row.state}; its priority means nothing any more", job=job, state=row.state)
         if row.priority != priority:

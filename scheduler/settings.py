@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -61,7 +62,9 @@ class Settings(BaseSettings):
     # --- who may do what ---------------------------------------------------------------------
 
     secret_key: SecretStr = Field(
-        min_length=16, description="random text of 16 characters and more; signs the upload addresses of a local store"
+        min_length=16,
+        description="random text of 16 characters and more; signs the upload addresses of a local store, and "
+        "what browsers hold of sessions",
     )
     signing_key: SecretStr | None = Field(
         default=None,
@@ -84,6 +87,47 @@ class Settings(BaseSettings):
     )
     open_loopback: bool = Field(
         default=False, description="a request from 127.0.0.1 or ::1 without a token acts as admin (embedded farm only)"
+    )
+
+    # --- persons -----------------------------------------------------------------------------
+
+    admin_password: SecretStr | None = Field(
+        default=None,
+        min_length=12,
+        description="password of the person 'admin', an operator, who is made at the first start; later starts do not "
+        "change it",
+    )
+    session_s: int = Field(
+        default=604_800, ge=300, description="seconds after which whoever signed in must do so again, in any case"
+    )
+    session_idle_s: int = Field(
+        default=43_200, ge=300, description="seconds without a request after which whoever signed in must do so again"
+    )
+    oidc_issuer: str | None = Field(
+        default=None,
+        description="OpenID Connect provider that persons may sign in through, as it names itself; needs public_url, "
+        "and the provider the redirect address PUBLIC_URL/sign-in/provider/back",
+    )
+    oidc_client_id: str | None = Field(default=None, description="what the provider calls this farm")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="the farm's secret with the provider; empty: a public client, PKCE alone"
+    )
+    oidc_name: str = Field(default="your organisation", description="what the sign-in page calls the provider")
+    oidc_scopes: str = Field(default="openid email profile", description="what is asked of the provider")
+    oidc_domains: str = Field(
+        default="",
+        description="domains, separated by commas: whoever has a verified mail address in one is let in without an "
+        "invitation",
+    )
+    oidc_groups: str = Field(
+        default="", description="groups, separated by commas: whoever is in one is let in without an invitation"
+    )
+    oidc_groups_claim: str = Field(default="groups", description="claim of the provider that lists a person's groups")
+    oidc_project: str = Field(
+        default="default", description="project that persons come into who were let in so; empty: none"
+    )
+    oidc_role: Literal["viewer", "submitter", "maintainer", "admin"] = Field(
+        default="viewer", description="what they are there: viewer, submitter, maintainer or admin"
     )
 
     # --- limits ------------------------------------------------------------------------------
@@ -134,11 +178,35 @@ class Settings(BaseSettings):
         ge=0,
         description="days after a build's end that its log, and what failed attempts left, is kept; 0: for ever",
     )
+    keep_audit_days: int = Field(
+        default=365, ge=0, description="days that lines of the audit log are kept; 0: for ever"
+    )
+    keep_deliveries_days: int = Field(
+        default=30, ge=0, description="days after a webhook delivery's end that its log is kept; 0: for ever"
+    )
     gc_grace_s: int = Field(
         default=86_400,
         ge=3600,
         description="seconds that bytes are kept which nothing needs; an artifact that is new or was just used is left "
         "alone for as long",
+    )
+
+    # --- webhooks ------------------------------------------------------------------------------
+
+    webhook_networks: str = Field(
+        default="",
+        description="networks that webhooks may reach although they are not public, comma-separated (10.1.0.0/16, "
+        "127.0.0.1); empty: public addresses only",
+    )
+    webhook_http: bool = Field(default=False, description="webhooks may also be http:// addresses, without TLS")
+    webhook_time_s: float = Field(
+        default=15, gt=0, le=300, description="seconds that a webhook's receiver has, from connecting to its answer"
+    )
+    webhook_disable_after_s: int = Field(
+        default=3 * 86_400, ge=1, description="seconds of nothing but failures after which a webhook is disabled"
+    )
+    webhook_threads: int = Field(
+        default=8, ge=1, le=64, description="webhooks that one scheduler delivers to at a time"
     )
 
     # --- timing ------------------------------------------------------------------------------
@@ -160,6 +228,20 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/")
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _as_it_names_itself(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for name in filter(None, (each.strip() for each in value.split(","))):
+            ip_network(name)
+        return value
+
     @model_validator(mode="after")
     def _fill(self) -> Self:
         data = self.data_dir.expanduser().absolute()
@@ -173,9 +255,21 @@ class Settings(BaseSettings):
             self.scratch_dir = data / "scratch"
         if self.signing_key is not None and self.signing_key_file is not None:
             raise ValueError("give signing_key or signing_key_file, not both")
+        if self.oidc_issuer is not None and (self.public_url is None or self.oidc_client_id is None):
+            raise ValueError("oidc_issuer needs public_url and oidc_client_id")
         if self.lease_s <= self.heartbeat_s:
             raise ValueError("lease_s must be longer than heartbeat_s")
         return self
+
+    @property
+    def oidc_domain_set(self) -> frozenset[str]:
+        """Domains whose persons are let in."""
+        return frozenset(one.strip().lower().lstrip("@") for one in self.oidc_domains.split(",") if one.strip())
+
+    @property
+    def oidc_group_set(self) -> frozenset[str]:
+        """Groups whose members are let in."""
+        return frozenset(one.strip() for one in self.oidc_groups.split(",") if one.strip())
 
     @property
     def scratch(self) -> Path:

@@ -5,39 +5,25 @@ from __future__ import annotations
 import hashlib
 import secrets
 import zlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from enginehouse.errors import Forbidden, NotFound, RequestError, Unauthenticated
+from enginehouse.people import Role
 from enginehouse.views import TokenView
-from scheduler import ids
+from scheduler import audit, ids
 from scheduler.farm import Farm
+from scheduler.principal import SCOPES, with_implied
+from scheduler.principal import Principal as Principal  # most of the farm knows it from here
 from scheduler.projects import by_name
 from scheduler.registry.engine import now
-from scheduler.registry.tables import Project, Token
+from scheduler.registry.tables import Member, Person, Project, Token
 
-SCOPES = ("read", "submit", "admin", "operate", "work")
 DEFAULT_PROJECT = "default"
 _PREFIX = "eh_"
 _USED_GRANULARITY = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who asks: a project, and what is allowed. 'admin' implies 'read' and 'submit', 'operate' all but 'work'."""
-
-    token: str | None
-    project: str
-    scopes: frozenset[str]
-    name: str
-
-    def may(self, scope: str) -> bool:
-        """Whether this principal has the scope."""
-        implied = {"operate": {"read", "submit", "admin"}, "admin": {"read", "submit"}}
-        return scope in self.scopes or any(scope in implied.get(mine, ()) for mine in self.scopes)
 
 
 def mint() -> str:
@@ -66,7 +52,24 @@ def authenticate(session: Session, text: str) -> Principal:
         raise Unauthenticated(f"the token '{row.name}' was revoked")
     if row.expires is not None and row.expires <= now(session):
         raise Unauthenticated(f"the token '{row.name}' has expired")
-    return Principal(row.id, row.project_id, frozenset(row.scopes), row.name)
+    if row.person_id is None:
+        return Principal(row.id, row.project_id, frozenset(row.scopes), row.name)
+    person, allowed = _behind(session, row)
+    scopes = with_implied(row.scopes) & allowed
+    return Principal(row.id, row.project_id, scopes, f"{person.login} ({row.name})", person.id)
+
+
+def _behind(session: Session, row: Token) -> tuple[Person, frozenset[str]]:
+    """Whose own token it is, and what they may do in its project now."""
+    person = session.get_one(Person, row.person_id)
+    if person.disabled is not None:
+        raise Unauthenticated(f"the token '{row.name}' is {person.login}'s, who is refused")
+    member = session.get(Member, (row.project_id, person.id))
+    held = Role(member.role).scopes if member is not None else frozenset()
+    allowed = with_implied(held | ({"operate"} if person.operator else frozenset()))
+    if not allowed:
+        raise Unauthenticated(f"the token '{row.name}' is {person.login}'s, who is no member of its project any more")
+    return person, allowed
 
 
 def touch(farm: Farm, principal: Principal) -> None:
@@ -84,7 +87,7 @@ def touch(farm: Farm, principal: Principal) -> None:
 def loopback_principal(session: Session) -> Principal:
     """Who a request from the embedded farm's own machine acts as."""
     del session
-    return Principal(None, DEFAULT_PROJECT, frozenset({"operate", "admin", "read", "submit"}), "loopback")
+    return Principal(None, DEFAULT_PROJECT, with_implied({"operate"}), "loopback")
 
 
 def create(
@@ -99,11 +102,7 @@ def create(
 
     Raises RequestError, Forbidden or NotFound.
     """
-    unknown = sorted(set(scopes) - set(SCOPES))
-    if unknown or not scopes:
-        raise RequestError(
-            f"scopes are some of {', '.join(SCOPES)}, not {', '.join(unknown) or 'nothing'}", field="scopes"
-        )
+    _check_scopes(scopes)
     if "work" in scopes and len(set(scopes)) > 1:
         raise RequestError("a worker's token has the scope 'work' and no other", field="scopes")
     mine = session.get_one(Project, principal.project)
@@ -113,18 +112,33 @@ def create(
         raise Forbidden(f"only a token with the scope 'operate' may make one with {what}", needs="operate")
     if project is not None:
         mine = by_name(session, project)
-    secret = mint()
-    moment = now(session)
-    row = _row(mine.id, name, secret, sorted(set(scopes)), moment)
-    row.expires = moment + timedelta(days=expires_days) if expires_days else None
-    session.add(row)
-    return _view(row), secret
+    return _made(session, mine.id, name, scopes, expires_days)
+
+
+def create_own(
+    session: Session, principal: Principal, name: str, scopes: list[str], expires_days: int
+) -> tuple[TokenView, str]:
+    """A person's own token for the project that they are in, and its secret. It ends, and allows what they may at most.
+
+    Raises RequestError or Forbidden.
+    """
+    _check_scopes(scopes)
+    beyond = sorted(scope for scope in scopes if not principal.may(scope))
+    if beyond:
+        raise Forbidden(f"your role in the project does not have the scope '{beyond[0]}'", needs=beyond[0])
+    return _made(session, principal.project, name, scopes, expires_days, principal.person)
 
 
 def list_(session: Session, principal: Principal) -> list[TokenView]:
-    """The project's tokens, newest first."""
+    """The project's tokens, newest first; members' own among them."""
     rows = session.scalars(select(Token).where(Token.project_id == principal.project).order_by(Token.id.desc()))
-    return [_view(row) for row in rows]
+    return [_view(session, row) for row in rows]
+
+
+def list_own(session: Session, principal: Principal) -> list[TokenView]:
+    """A person's own tokens, of all projects, newest first."""
+    rows = session.scalars(select(Token).where(Token.person_id == principal.person).order_by(Token.id.desc()))
+    return [_view(session, row) for row in rows]
 
 
 def revoke(session: Session, principal: Principal, token: str) -> None:
@@ -132,7 +146,41 @@ def revoke(session: Session, principal: Principal, token: str) -> None:
     row = session.get(Token, token)
     if row is None or row.project_id != principal.project:
         raise NotFound(f"there is no token {token}", token=token)
+    _revoke(session, row)
+
+
+def revoke_own(session: Session, principal: Principal, token: str) -> None:
+    """A person's own token is refused from now on."""
+    row = session.get(Token, token)
+    if row is None or principal.person is None or row.person_id != principal.person:
+        raise NotFound(f"you have no token {token}", token=token)
+    _revoke(session, row)
+
+
+def _revoke(session: Session, row: Token) -> None:
     row.revoked = row.revoked or now(session)
+    audit.concerns(f"token {row.id} ({row.name})", row.project_id)
+
+
+def _check_scopes(scopes: list[str]) -> None:
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        raise RequestError(
+            f"scopes are some of {', '.join(SCOPES)}, not {', '.join(unknown) or 'nothing'}", field="scopes"
+        )
+
+
+def _made(
+    session: Session, project: str, name: str, scopes: list[str], expires_days: int | None, person: str | None = None
+) -> tuple[TokenView, str]:
+    secret = mint()
+    moment = now(session)
+    row = _row(project, name, secret, sorted(set(scopes)), moment)
+    row.expires = moment + timedelta(days=expires_days) if expires_days else None
+    row.person_id = person
+    session.add(row)
+    audit.concerns(f"token {row.id} ({name}): {', '.join(row.scopes)}", project)
+    return _view(session, row), secret
 
 
 def bootstrap(farm: Farm) -> None:
@@ -169,7 +217,7 @@ def _row(project: str, name: str, secret: str, scopes: list[str], moment: dateti
     )
 
 
-def _view(row: Token) -> TokenView:
+def _view(session: Session, row: Token) -> TokenView:
     return TokenView(
         id=row.id,
         name=row.name,
@@ -178,4 +226,5 @@ def _view(row: Token) -> TokenView:
         expires=row.expires,
         last_used=row.last_used,
         revoked=row.revoked,
+        person=session.get_one(Person, row.person_id).login if row.person_id else None,
     )

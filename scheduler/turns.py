@@ -45,15 +45,17 @@ def begun(
     placements: Mapping[str, Placement],
     free: dict[str, int],
     line: Line[B],
+    most: int | None = None,
 ) -> Iterator[tuple[B, PoolState, float]]:
     """Builds that begin now, each with its pool and what its project is charged with.
 
     ``demands``: by project, those that it has builds of. ``placements``: by demand. ``free``: by pool, slots that are
-    free; they are taken here.
+    free; they are taken here. ``most``: how many may leave the line now.
     """
     left = sum(free.values())
+    taken = 0
     spent: set[str] = set()
-    while left and (share := shares.first()) is not None:
+    while left and taken != most and (share := shares.first()) is not None:
         best: tuple[B, str, PoolState] | None = None
         for demand in demands[share.project]:
             if demand in spent:
@@ -69,6 +71,7 @@ def begun(
             shares.pass_over()
             continue
         build, demand, pool = best
+        taken += 1
         if line.take(share.project, demand):
             cost_s = line.cost_s(demand)
             shares.charge(cost_s)

@@ -13,11 +13,11 @@ from api.pages import page
 from api.routing import Call, Router
 from enginehouse.errors import codes
 
-router = Router("openapi")
+router = Router("page_openapi", pages=True)
 
 
 @router.route("GET", "/openapi", Scope.READ, "The document as a page to read", produces="text/html")
-def read(_call: Call) -> Response:
+def read(call: Call) -> Response:
     """Drawn on the server; it loads nothing from elsewhere."""
     document = current()
     by_tag: dict[str, list[dict[str, Any]]] = {}
@@ -26,7 +26,8 @@ def read(_call: Call) -> Response:
             by_tag.setdefault(operation["tags"][0], []).append({**operation, "path": path, "method": method.upper()})
     schemas = {name: json.dumps(schema, indent=2) for name, schema in document["components"]["schemas"].items()}
     return page(
-        "openapi.html",
+        call,
+        "openapi/read.html",
         info=document["info"],
         operations=by_tag,
         schemas=schemas,

@@ -17,8 +17,9 @@ _AGAIN = {200: "The Idempotency-Key was seen before: the batch that it made"}
 
 
 @router.route(
-    "POST", "/v1/batches", Scope.SUBMIT, "Submit many jobs at once", status=201, also=_AGAIN, errors=SUBMIT_ERRORS
-)
+    "POST", "/v1/batches", Scope.SUBMIT, "Submit many jobs at once", status=201, also=_AGAIN, errors=SUBMIT_ERRORS,
+    counted=True,
+)  # fmt: skip
 def submit(call: Call, body: BatchRequest, headers: SubmitHeaders) -> Reply[BatchView]:
     """All of them are accepted, or none; an error names the job by its number."""
     batch, created = batches.submit(call.farm, call.principal, body, headers.idempotency_key, call.request_id)
@@ -27,7 +28,7 @@ def submit(call: Call, body: BatchRequest, headers: SubmitHeaders) -> Reply[Batc
 
 @router.route(
     "POST", "/v1/batches/rebuild", Scope.SUBMIT, "Build artifacts again and promote what has not become worse",
-    status=201, also=_AGAIN, errors=SUBMIT_ERRORS,
+    status=201, also=_AGAIN, errors=SUBMIT_ERRORS, counted=True,
 )  # fmt: skip
 def rebuild(call: Call, body: RebuildRequest, headers: SubmitHeaders) -> Reply[BatchView]:
     """An upgrade campaign: a job for each artifact, with gates from its own report."""
@@ -49,7 +50,13 @@ def show(call: Call, batch: str) -> BatchView:
         return batches.get(session, call.principal, batch)
 
 
-@router.route("POST", "/v1/batches/<batch>/cancel", Scope.SUBMIT, "Cancel all of a batch's jobs that have not ended")
+@router.route(
+    "POST",
+    "/v1/batches/<batch>/cancel",
+    Scope.SUBMIT,
+    "Cancel all of a batch's jobs that have not ended",
+    others=Scope.MAINTAIN,
+)
 def cancel(call: Call, batch: str) -> BatchView:
     """Running builds are stopped by their workers."""
     return batches.cancel(call.farm, call.principal, batch)

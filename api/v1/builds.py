@@ -54,7 +54,9 @@ def attachment(call: Call, build: str, name: str, query: AttemptQuery) -> Attach
         return builds.attachment(session, call.principal, build, name, query.attempt)
 
 
-@router.route("POST", "/v1/builds/<build>/cancel", Scope.SUBMIT, "Cancel a build that has not ended")
+@router.route(
+    "POST", "/v1/builds/<build>/cancel", Scope.SUBMIT, "Cancel a build that has not ended", others=Scope.MAINTAIN
+)
 def cancel(call: Call, build: str) -> BuildView:
     """A running build is stopped by its worker; the answer shows it as cancelling."""
     return builds.cancel(call.farm, call.principal, build)
@@ -68,6 +70,8 @@ def cancel(call: Call, build: str) -> BuildView:
     status=201,
     also={200: "The Idempotency-Key was seen before: the job that it made"},
     errors=(NotFound, Conflict),
+    others=Scope.MAINTAIN,
+    counted=True,
 )
 def retry_(call: Call, build: str, body: Retry, headers: SubmitHeaders) -> Reply[JobView]:
     """The end of a build is final, so it is a job of its own; its build's note names the one in whose place it is."""

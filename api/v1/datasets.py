@@ -76,7 +76,12 @@ def show(call: Call, dataset: str) -> DatasetView:
 
 
 @router.route(
-    "DELETE", "/v1/datasets/<dataset>", Scope.SUBMIT, "Forget a dataset version", errors=(Conflict, RequestError)
+    "DELETE",
+    "/v1/datasets/<dataset>",
+    Scope.SUBMIT,
+    "Forget a dataset version",
+    errors=(Conflict, RequestError),
+    others=Scope.MAINTAIN,
 )
 def delete(call: Call, dataset: str) -> None:
     """By NAME@VERSION, whose number is not given again. Refused while a job that has not ended needs its bytes."""

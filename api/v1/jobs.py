@@ -65,6 +65,7 @@ class JobsQuery(PageQuery):
     status=201,
     also=SUBMIT_AGAIN,
     errors=SUBMIT_ERRORS,
+    counted=True,
 )
 def submit(call: Call, body: JobRequest, headers: SubmitHeaders) -> Reply[JobView]:
     """A build that was made before is answered at once; one that is in flight is joined."""
@@ -86,7 +87,13 @@ def show(call: Call, job: str) -> JobView:
         return jobs.get(session, call.principal, job, Waiting(session, call.farm.settings))
 
 
-@router.route("POST", "/v1/jobs/<job>/cancel", Scope.SUBMIT, "Cancel all of a job's builds that have not ended")
+@router.route(
+    "POST",
+    "/v1/jobs/<job>/cancel",
+    Scope.SUBMIT,
+    "Cancel all of a job's builds that have not ended",
+    others=Scope.MAINTAIN,
+)
 def cancel(call: Call, job: str) -> JobView:
     """Running builds are stopped by their workers; the answer shows them as cancelling."""
     return jobs.cancel(call.farm, call.principal, job)
@@ -98,6 +105,7 @@ def cancel(call: Call, job: str) -> JobView:
     Scope.SUBMIT,
     "Change the priority of a job that has not ended",
     errors=(NotFound, Conflict),
+    others=Scope.MAINTAIN,
 )
 def change(call: Call, job: str, body: Prioritise) -> JobView:
     """What it still has to build takes the place in the line that it would have had; what runs is not disturbed."""
@@ -112,6 +120,8 @@ def change(call: Call, job: str, body: Prioritise) -> JobView:
     status=201,
     also=SUBMIT_AGAIN,
     errors=(NotFound, Conflict),
+    others=Scope.MAINTAIN,
+    counted=True,
 )
 def retry_(call: Call, job: str, body: Retry, headers: SubmitHeaders) -> Reply[JobView]:
     """Of a ladder, the last rung. Each build's note names the one in whose place it is."""
@@ -129,6 +139,7 @@ def retry_(call: Call, job: str, body: Retry, headers: SubmitHeaders) -> Reply[J
     status=201,
     also=SUBMIT_AGAIN,
     errors=SUBMIT_ERRORS,
+    counted=True,
 )
 def clone(call: Call, job: str, body: JobChanges, headers: SubmitHeaders) -> Reply[JobView]:
     """What was built before is answered at once, as for any job."""

@@ -88,19 +88,38 @@ def show(call: Call, model: str) -> ModelView:
         return models.get(session, call.principal, model)
 
 
-@router.route("PUT", "/v1/models/<model>/shared", Scope.SUBMIT, "Share what is built of a model with other projects")
+@router.route(
+    "PUT",
+    "/v1/models/<model>/shared",
+    Scope.SUBMIT,
+    "Share what is built of a model with other projects",
+    others=Scope.MAINTAIN,
+)
 def share(call: Call, model: str) -> ModelView:
     """With those that send the same bytes themselves: they are answered from this project's builds."""
     return models.share(call.farm, call.principal, model, True)
 
 
-@router.route("DELETE", "/v1/models/<model>/shared", Scope.SUBMIT, "Keep what is built of a model to the project")
+@router.route(
+    "DELETE",
+    "/v1/models/<model>/shared",
+    Scope.SUBMIT,
+    "Keep what is built of a model to the project",
+    others=Scope.MAINTAIN,
+)
 def unshare(call: Call, model: str) -> ModelView:
     """What other projects were given already stays theirs."""
     return models.share(call.farm, call.principal, model, False)
 
 
-@router.route("DELETE", "/v1/models/<model>", Scope.SUBMIT, "Forget a model", errors=(Conflict,))
+@router.route(
+    "DELETE",
+    "/v1/models/<model>",
+    Scope.SUBMIT,
+    "Forget a model",
+    errors=(Conflict,),
+    others=Scope.MAINTAIN,
+)
 def delete(call: Call, model: str) -> None:
     """Refused while a build in flight needs it. Jobs and artifacts stay; its bytes go when nothing needs them."""
     models.delete(call.farm, call.principal, model)

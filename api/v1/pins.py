@@ -22,14 +22,21 @@ class PinRequest(BaseModel):
 
 
 @router.route(
-    "PUT", "/v1/artifacts/<artifact>/pin", Scope.SUBMIT, "Keep an artifact's files", errors=(ArtifactEvicted,)
-)
+    "PUT", "/v1/artifacts/<artifact>/pin", Scope.SUBMIT, "Keep an artifact's files", errors=(ArtifactEvicted,),
+    others=Scope.MAINTAIN,
+)  # fmt: skip
 def put(call: Call, artifact: str, body: PinRequest) -> ArtifactView:
     """Pinned, it is never evicted, whatever its age and the store's budget. Again: the note is the new one."""
     return pins.pin(call.farm, call.principal, artifact, body.note)
 
 
-@router.route("DELETE", "/v1/artifacts/<artifact>/pin", Scope.SUBMIT, "Keep an artifact no longer than others")
+@router.route(
+    "DELETE",
+    "/v1/artifacts/<artifact>/pin",
+    Scope.SUBMIT,
+    "Keep an artifact no longer than others",
+    others=Scope.MAINTAIN,
+)
 def delete(call: Call, artifact: str) -> ArtifactView:
     """Other projects' pins of the same artifact hold on. Repeating it is harmless."""
     return pins.unpin(call.farm, call.principal, artifact)

@@ -18,6 +18,7 @@ router = Router("resolve")
     "The best artifact of a model for a host",
     also={202: "None yet: the job that Location names builds what could serve the host"},
     errors=(NotFound, InvalidShapes, UnknownBackend, DatasetMismatch),
+    changes=False,
 )
 def resolve(call: Call, body: ResolveRequest) -> Reply[Resolution]:
     """That there is none is an answer too, with its code; ``enqueue`` needs the scope 'submit'."""

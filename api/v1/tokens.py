@@ -18,7 +18,9 @@ class TokenRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, description="for people")
-    scopes: list[str] = Field(min_length=1, max_length=8, description="of read, submit, admin, operate; or work alone")
+    scopes: list[str] = Field(
+        min_length=1, max_length=8, description="of read, submit, maintain, admin, operate; or work alone"
+    )
     expires_days: int | None = Field(default=None, ge=1, le=3650)
     project: str | None = Field(default=None, description="whose token it is; another project's needs 'operate'")
 

@@ -1,6 +1,8 @@
-"""``enginehouse admin``: maintenance, quarantine, collection."""
+"""``enginehouse admin``: maintenance, quarantine, collection, the audit log."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import click
 
@@ -9,7 +11,7 @@ from enginehouse.cli.common import farm, json_option, more, paging, reason_optio
 
 @click.group()
 def admin() -> None:
-    """Operate the farm: maintenance, quarantine, collection. Needs the scope 'operate'."""
+    """Operate the farm: maintenance, quarantine, collection, audit. Needs the scope 'operate'."""
 
 
 @admin.command()
@@ -100,8 +102,55 @@ def gc(dry_run: bool, as_json: bool) -> None:
     rows = [[gone.name, size_text(gone.bytes), gone.why] for group in groups.values() for gone in group.first]
     if rows:
         print_table(["name", "size", "why"], rows, right=["size"])
-    note(f"{done.events} events and the logs of {done.logs} builds were older than they are kept")
+    note(
+        f"{done.events} events, {done.deliveries} deliveries of webhooks, the logs of {done.logs} builds and "
+        f"{done.audit} lines of the audit log were older than they are kept"
+    )
     if done.over_budget:
         note(f"{size_text(done.over_budget)} beyond the budget stay: what holds them is pinned, in use or new")
     if dry_run:
         note("nothing was changed (--dry-run)")
+
+
+@admin.command()
+@click.option("--who", metavar="NAME", help="Only what this person or token asked.")
+@click.option("--action", metavar="ID", help="Only this operation, for example jobs_cancel.")
+@click.option("--since", metavar="DAY", type=click.DateTime(["%Y-%m-%d"]), help="Only from this day on (UTC).")
+@click.option("--until", metavar="DAY", type=click.DateTime(["%Y-%m-%d"]), help="Only before this day (UTC).")
+@click.option("--everywhere", is_flag=True, help="Of every project, and the farm's own lines.")
+@paging
+@json_option
+def audit(
+    who: str | None,
+    action: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    everywhere: bool,
+    limit: int,
+    after: str | None,
+    as_json: bool,
+) -> None:
+    """List who asked for which change, newest first. Of one project, the scope 'admin' is enough."""
+    from enginehouse.cli.output import print_json, print_table
+
+    first, last = (one.replace(tzinfo=UTC) if one is not None else None for one in (since, until))
+    with farm() as client:
+        page = client.audit(who, action, first, last, everywhere, limit, after)
+        if as_json:
+            print_json(page)
+            return
+        rows = [
+            [
+                f"{item.time:%Y-%m-%d %H:%M:%S}",
+                item.who,
+                item.action,
+                item.on,
+                item.outcome,
+                item.project or "-",
+                item.peer,
+                item.request_id,
+            ]
+            for item in page.items
+        ]
+        print_table(["time (UTC)", "who", "action", "on", "outcome", "project", "from", "request"], rows)
+        more(page.next)

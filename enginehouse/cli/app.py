@@ -25,9 +25,12 @@ ENTRIES = {
     "fingerprint": Entry(f"{_HERE}.resolve", "fingerprint", "Print what this host is, as JSON."),
     "worker": Entry(f"{_HERE}.worker", "worker", "List, drain, pause and resume workers."),
     "pool": Entry(f"{_HERE}.pool", "pool", "List, pause and resume pools."),
-    "admin": Entry(f"{_HERE}.admin", "admin", "Operate the farm: maintenance, quarantine, collection."),
+    "admin": Entry(f"{_HERE}.admin", "admin", "Operate the farm: maintenance, quarantine, collection, audit."),
     "project": Entry(f"{_HERE}.project", "project", "Manage the farm's projects."),
+    "person": Entry(f"{_HERE}.person", "person", "Enter, list and change persons."),
+    "member": Entry(f"{_HERE}.member", "member", "List, set and remove the members of a project."),
     "token": Entry(f"{_HERE}.token", "token", "Create, list and revoke tokens."),
+    "webhook": Entry(f"{_HERE}.webhook", "webhook", "Tell other systems of events: signed HTTP requests."),
     "up": Entry(f"{_HERE}.up", "up", "Run the embedded farm on this machine."),
     "doctor": Entry(f"{_HERE}.doctor", "doctor", "Check the address, the token and the farm's parts."),
 }

@@ -135,7 +135,8 @@ def _describe(view: ModelView) -> None:
     click.echo(f"{view.id}  {clean(view.name)}")
     facts = [signature.format, size_text(view.size), f"{signature.parameters:,} parameters"]
     if signature.flops is not None:
-        facts.append(f"{signature.flops:,} operations an inference")
+        by_one = " with 1 for each open dimension" if any(one.is_dynamic() for one in signature.inputs) else ""
+        facts.append(f"{signature.flops:,} operations an inference{by_one}")
     if opsets:
         facts.append(f"opset {opsets}")
     click.echo(clean(", ".join(facts)))

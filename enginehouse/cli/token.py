@@ -18,7 +18,7 @@ def token() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["read", "submit", "admin", "operate", "work"]),
+    type=click.Choice(["read", "submit", "maintain", "admin", "operate", "work"]),
     default=["read", "submit"],
     show_default=True,
     help="What it allows; repeat it. 'work' stands alone.",

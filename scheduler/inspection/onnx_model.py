@@ -47,6 +47,7 @@ _BITS = {
     **dict.fromkeys(("COMPLEX128",), 128),
 }
 _DTYPES: dict[int, str] = {number: name for name, number in TensorProto.DataType.items()}
+_REAL = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 _NUMPY = {"FLOAT": "float32", "DOUBLE": "float64"}
 
 
@@ -142,6 +143,9 @@ def _walk(model: ModelProto) -> _Walk:
             operator = clean(_text(node.op_type))
             walk.nodes[operator if domain in {"", "ai.onnx"} else f"{clean(domain)}.{operator}"] += 1
             _attributes(node.attribute, walk, graphs)
+            if operator == "Constant":  # some exporters write weights as these
+                made = [one.t for one in node.attribute if one.name == "value" and one.HasField("t")]
+                walk.weights.extend(one for one in made if one.data_type in _REAL and _elements(one) > 1)
     for sparse in walk.sparse:
         walk.tensors += [sparse.values, sparse.indices]
     return walk

@@ -88,11 +88,14 @@ class Project(Base):
 
 
 class Token(Base):
-    """A key to the API, kept as its SHA-256."""
+    """A key to the API, kept as its SHA-256. It is the project's, or a member's own, and then never allows more than
+    the member's role does.
+    """
 
     __tablename__ = "tokens"
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    person_id: Mapped[str | None] = mapped_column(Id, index=True)
     name: Mapped[str] = mapped_column(String(100))
     sha256: Mapped[str] = mapped_column(Sha, unique=True)
     scopes: Mapped[list[Any]]
@@ -100,6 +103,78 @@ class Token(Base):
     expires: Mapped[datetime | None]
     last_used: Mapped[datetime | None]
     revoked: Mapped[datetime | None]
+
+
+class Person(Base):
+    """Somebody who signs in: with a password of their own, or through an identity provider.
+
+    One with neither was invited: the first sign-in with this address through the provider takes it.
+    """
+
+    __tablename__ = "persons"
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    login: Mapped[str] = mapped_column(String(200), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
+    password: Mapped[str | None] = mapped_column(String(200))
+    """An argon2id hash."""
+    issuer: Mapped[str | None] = mapped_column(String(300))
+    subject: Mapped[str | None] = mapped_column(String(255))
+    operator: Mapped[bool]
+    created: Mapped[datetime]
+    disabled: Mapped[datetime | None]
+    last_seen: Mapped[datetime | None]
+
+
+class Member(Base):
+    """A person in a project."""
+
+    __tablename__ = "members"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("persons.id"), primary_key=True, index=True)
+    role: Mapped[str] = mapped_column(String(16))
+    created: Mapped[datetime]
+
+
+class SignIn(Base):
+    """A session: a browser in which a person is signed in. What the browser holds is kept as its SHA-256."""
+
+    __tablename__ = "sessions"
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("persons.id"), index=True)
+    project_id: Mapped[str | None] = mapped_column(ForeignKey("projects.id"))
+    sha256: Mapped[str] = mapped_column(Sha, unique=True)
+    peer: Mapped[str] = mapped_column(String(64))
+    agent: Mapped[str] = mapped_column(String(200))
+    created: Mapped[datetime]
+    seen: Mapped[datetime]
+    expires: Mapped[datetime] = mapped_column(index=True)
+
+
+class AuditRow(Base):
+    """Somebody asked for a change. Rows are added, and removed when they are older than they are kept; never changed.
+
+    ``outcome`` is empty where it was done, else an error's code.
+    """
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index(None, "project_id", "id"),
+        Index(None, "project_id", "who", "id"),
+        Index(None, "project_id", "action", "id"),
+        {"sqlite_autoincrement": True},
+    )
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    time: Mapped[datetime] = mapped_column(index=True)
+    project_id: Mapped[str | None] = mapped_column(Id)
+    who: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(10))
+    who_id: Mapped[str | None] = mapped_column(Id)
+    action: Mapped[str] = mapped_column(String(100))
+    target: Mapped[str] = mapped_column(String(300))
+    outcome: Mapped[str] = mapped_column(String(100))
+    peer: Mapped[str] = mapped_column(String(64))
+    request_id: Mapped[str] = mapped_column(String(100))
 
 
 class Blob(Base):
@@ -168,6 +243,8 @@ class Model(Base):
     signature: Mapped[dict[str, Any]]
     shared: Mapped[bool] = mapped_column(default=False)
     """Whether every project that has the same bytes may be answered with what was built of it."""
+    submitted_by: Mapped[str | None] = mapped_column(Id)
+    """Id of a person or a token; see ``scheduler.ownership``."""
     created: Mapped[datetime]
 
 
@@ -185,6 +262,8 @@ class Dataset(Base):
     kind: Mapped[str] = mapped_column(String(16))
     inputs: Mapped[list[Any]]
     statistics: Mapped[dict[str, Any]]
+    submitted_by: Mapped[str | None] = mapped_column(Id)
+    """Id of a person or a token; see ``scheduler.ownership``."""
     created: Mapped[datetime]
 
 
@@ -216,7 +295,12 @@ class Job(Base):
     """One submission."""
 
     __tablename__ = "jobs"
-    __table_args__ = (UniqueConstraint("project_id", "idempotency_key"), Index(None, "project_id", "state", "id"))
+    __table_args__ = (
+        UniqueConstraint("project_id", "idempotency_key"),
+        Index(None, "project_id", "id"),
+        Index(None, "project_id", "state", "id"),
+        Index(None, "project_id", "dataset_id", "id"),
+    )
     id: Mapped[str] = mapped_column(Id, primary_key=True)
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
     batch_id: Mapped[str | None] = mapped_column(Id, index=True)
@@ -230,6 +314,8 @@ class Job(Base):
     ladder: Mapped[bool]
     limits: Mapped[dict[str, Any]]
     request_id: Mapped[str] = mapped_column(String(100))
+    submitted_by: Mapped[str | None] = mapped_column(Id)
+    """Id of a person or a token; see ``scheduler.ownership``."""
     idempotency_key: Mapped[str | None] = mapped_column(String(200))
     request_digest: Mapped[str] = mapped_column(Sha)
     created: Mapped[datetime]
@@ -242,6 +328,9 @@ IN_LINE = "state = 'waiting' AND joined_to IS NULL"
 BUILT = "origin = 'built'"
 """Builds whose duration says something."""
 
+
+OVER = "ended IS NOT NULL"
+"""Builds and attempts that statistics are made of."""
 
 HAS_RESULT = "artifact_id IS NOT NULL"
 """Builds through which a project sees artifacts."""
@@ -267,6 +356,15 @@ class Build(Base):
             sqlite_where=text(IN_LINE),
         ),
         Index("ix_builds_history", "demand", "id", postgresql_where=text(BUILT), sqlite_where=text(BUILT)),
+        Index(
+            "ix_builds_ended",
+            "ended",
+            "project_id",
+            "state",
+            "origin",
+            postgresql_where=text(OVER),
+            sqlite_where=text(OVER),
+        ),
         Index(None, "state", "id"),
         Index(None, "request_key", "state"),
         Index(None, "ladder_of", "rung", unique=True),
@@ -325,7 +423,12 @@ class Attempt(Base):
     """One execution of a build by one worker, under a lease with a fencing number."""
 
     __tablename__ = "attempts"
-    __table_args__ = (Index(None, "state", "pool"),)
+    __table_args__ = (
+        Index(None, "state", "pool"),
+        Index(
+            "ix_attempts_ended", "ended", "worker_id", "started", postgresql_where=text(OVER), sqlite_where=text(OVER)
+        ),
+    )
     build_id: Mapped[str] = mapped_column(ForeignKey("builds.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     state: Mapped[str] = mapped_column(String(16))
@@ -386,6 +489,8 @@ class Pin(Base):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"), primary_key=True)
     artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id"), primary_key=True, index=True)
     note: Mapped[str] = mapped_column(String(200))
+    set_by: Mapped[str | None] = mapped_column(Id)
+    """Id of a person or a token; see ``scheduler.ownership``."""
     created: Mapped[datetime]
 
 
@@ -482,6 +587,109 @@ class EventRow(Base):
     job_id: Mapped[str | None] = mapped_column(Id, index=True)
     build_id: Mapped[str | None] = mapped_column(Id)
     data: Mapped[dict[str, Any]]
+
+
+UNDELIVERED = "state = 'pending'"
+"""Deliveries that are on their way. A query with this condition uses the index of that name."""
+
+
+class Webhook(Base):
+    """An address that is told of a project's events.
+
+    ``secret`` is sealed (``scheduler.webhooks.sealing``), and so is ``old_secret``, which signs beside it until
+    ``old_until``. ``since``: it is told of events after this one. ``held_by``: the process that delivers to it.
+    ``failures`` in a row, the first at ``failing_since``; nothing is sent before ``not_before``.
+    """
+
+    __tablename__ = "webhooks"
+    __table_args__ = (Index(None, "project_id", "id"),)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.id"))
+    url: Mapped[str] = mapped_column(Text)
+    kinds: Mapped[list[Any]]
+    description: Mapped[str] = mapped_column(String(200))
+    secret: Mapped[str] = mapped_column(Text)
+    old_secret: Mapped[str | None] = mapped_column(Text)
+    old_until: Mapped[datetime | None]
+    since: Mapped[int] = mapped_column(BigInteger)
+    enabled: Mapped[bool] = mapped_column(default=True)
+    disabled: Mapped[datetime | None]
+    disabled_reason: Mapped[str] = mapped_column(Text, default="")
+    failures: Mapped[int] = mapped_column(default=0)
+    failing_since: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+    probing: Mapped[bool] = mapped_column(default=False)
+    """The first of its line failed repeatedly: whether another one is accepted is found out next."""
+    last_delivered: Mapped[datetime | None]
+    held_by: Mapped[str | None] = mapped_column(Id)
+    held_until: Mapped[datetime | None]
+    served: Mapped[datetime | None]
+    created: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(100))
+    deleted: Mapped[datetime | None]
+
+
+class WebhookDelivery(Base):
+    """One event on its way to one webhook; there is one of each. ``state``: a DeliveryState.
+
+    ``place``: in the webhook's line, beside the event's id. ``attempts`` were made in all, ``tries`` since it was
+    last put into the line. The key to ``events`` keeps an event for as long as its delivery is on record.
+    """
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        Index(None, "event_id", "webhook_id", unique=True),
+        Index(None, "webhook_id", "id"),
+        Index(None, "webhook_id", "state", "id"),
+        Index(None, "project_id", "id"),
+        Index(None, "project_id", "state", "id"),
+        Index(
+            "ix_webhook_deliveries_line",
+            "webhook_id",
+            "aside",
+            "place",
+            "event_id",
+            postgresql_where=text(UNDELIVERED),
+            sqlite_where=text(UNDELIVERED),
+        ),
+    )
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("webhooks.id"))
+    project_id: Mapped[str] = mapped_column(Id)
+    event_id: Mapped[int] = mapped_column(Serial, ForeignKey("events.id"))
+    kind: Mapped[str] = mapped_column(String(40))
+    state: Mapped[str] = mapped_column(String(16))
+    aside: Mapped[bool] = mapped_column(default=False)
+    place: Mapped[int] = mapped_column(BigInteger)
+    due: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    tries: Mapped[int] = mapped_column(default=0)
+    note: Mapped[str] = mapped_column(Text, default="")
+    created: Mapped[datetime]
+    ended: Mapped[datetime | None] = mapped_column(index=True)
+
+
+class WebhookAttempt(Base):
+    """One request to a webhook's receiver, and the beginning of what it answered."""
+
+    __tablename__ = "webhook_attempts"
+    delivery_id: Mapped[str] = mapped_column(ForeignKey("webhook_deliveries.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    started: Mapped[datetime]
+    ms: Mapped[float] = mapped_column(Double)
+    outcome: Mapped[str] = mapped_column(String(16))
+    status: Mapped[int | None]
+    error: Mapped[str] = mapped_column(Text)
+    address: Mapped[str] = mapped_column(String(64))
+    response: Mapped[str] = mapped_column(Text)
+
+
+class Cursor(Base):
+    """How far a reader of events that is a part of the farm has come. ``name``: 'webhooks'."""
+
+    __tablename__ = "cursors"
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
 
 
 class OutboxRow(Base):

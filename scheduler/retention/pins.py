@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from enginehouse.views import ArtifactView
-from scheduler import artifacts
+from scheduler import artifacts, ownership
 from scheduler.farm import Farm
+from scheduler.principal import Principal
 from scheduler.registry.engine import now
-from scheduler.registry.tables import Pin
-from scheduler.tokens import Principal
+from scheduler.registry.tables import Build, Job, Pin
 
 
 def pin(farm: Farm, principal: Principal, artifact: str, note: str) -> ArtifactView:
@@ -18,8 +21,13 @@ def pin(farm: Farm, principal: Principal, artifact: str, note: str) -> ArtifactV
             raise artifacts.evicted(row)
         found = session.get(Pin, (principal.project, row.id))
         if found is None:
-            session.add(Pin(project_id=principal.project, artifact_id=row.id, note=note, created=now(session)))
+            _check_own(session, principal, row.id)
+            mine = ownership.submitter(principal)
+            session.add(
+                Pin(project_id=principal.project, artifact_id=row.id, note=note, set_by=mine, created=now(session))
+            )
         else:
+            ownership.check(principal, found.set_by, f"the pin of artifact {artifact}")
             found.note = note
         session.flush()
         return artifacts.view(session, principal, row)
@@ -30,7 +38,20 @@ def unpin(farm: Farm, principal: Principal, artifact: str) -> ArtifactView:
     with farm.write() as session:
         row = artifacts.visible_row(session, principal.project, artifact)
         found = session.get(Pin, (principal.project, row.id))
-        if found is not None:
+        if found is None:
+            _check_own(session, principal, row.id)
+        else:
+            ownership.check(principal, found.set_by, f"the pin of artifact {artifact}")
             session.delete(found)
             session.flush()
         return artifacts.view(session, principal, row)
+
+
+def _check_own(session: Session, principal: Principal, artifact: str) -> None:
+    """An artifact is somebody's own where one of their jobs yielded it. Raises Forbidden."""
+    query = select(Job.submitted_by).join(Build, Build.job_id == Job.id).distinct()
+    submitters = list(
+        session.scalars(query.where(Build.artifact_id == artifact, Build.project_id == principal.project))
+    )
+    if not any(ownership.is_own(principal, one) for one in submitters):
+        ownership.check(principal, next(iter(submitters), None), f"artifact {artifact}")

@@ -30,3 +30,9 @@ def artifact_bytes(session: Session) -> int:
     """What all artifacts of the farm consist of; bytes that are shared count once."""
     of_artifacts = select(BlobUse.sha256).where(BlobUse.kind == "artifact")
     return int(session.scalar(select(func.sum(Blob.size)).where(Blob.sha256.in_(of_artifacts))) or 0)
+
+
+def farm_bytes(session: Session) -> tuple[int, int]:
+    """How many objects the store holds for the whole farm, and their bytes."""
+    count, total = session.execute(select(func.count(), func.sum(Blob.size)).select_from(Blob)).one()
+    return int(count), int(total or 0)

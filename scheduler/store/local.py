@@ -110,6 +110,10 @@ class LocalStore(ArtifactStore):
         """None: the API streams the object."""
         return None
 
+    def origins(self) -> tuple[str, ...]:
+        """None: clients speak with the API alone."""
+        return ()
+
     # --- uploads in parts --------------------------------------------------------------------
 
     def start(self, key: str) -> str:

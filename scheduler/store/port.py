@@ -78,6 +78,10 @@ class ArtifactStore(Protocol):
         """An address that serves the object as a download named ``filename``; None: the API streams it."""
         ...
 
+    def origins(self) -> tuple[str, ...]:
+        """The origins (scheme, host, port) that its addresses for clients can have; none: they are the API's."""
+        ...
+
     def start(self, key: str) -> str:
         """Begin an upload in parts; return its handle."""
         ...

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypedDict
+from urllib.parse import urlsplit
 
 from typing_extensions import override
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, PartTypeDef
 
+_AWS = ".amazonaws.com"
 _PART = 16 * MIB
 _IN_FLIGHT = 3
 """A ``put`` holds up to four parts: three on their way and one being filled."""
@@ -160,6 +162,14 @@ class S3Store(ArtifactStore):
             },
             ExpiresIn=seconds,
         )
+
+    def origins(self) -> tuple[str, ...]:
+        """The server's own, and the bucket's, whichever way the client addresses it."""
+        server = urlsplit(self._public.meta.endpoint_url)
+        hosts = [server.netloc, f"{self.bucket}.{server.netloc}"]
+        if server.netloc.endswith(_AWS):  # some regions' buckets are addressed without the region
+            hosts.append(f"{self.bucket}.s3{_AWS}")
+        return tuple(f"{server.scheme}://{host}" for host in dict.fromkeys(hosts))
 
     # --- uploads in parts --------------------------------------------------------------------
 

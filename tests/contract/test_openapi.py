@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 from api.app import create_app, door
 from api.openapi import current, render
 from enginehouse.errors import codes
+from enginehouse.people import Role
 from scheduler import tokens
 from scheduler.farm import Farm
 from scheduler.registry.tables import Base
@@ -137,6 +138,19 @@ def schema(app: Flask) -> Any:
     return schemathesis.openapi.from_wsgi("/openapi.json", app, headers={"Authorization": f"Bearer {ADMIN}"})
 
 
+@pytest.fixture(scope="module")
+def keys(app: Flask) -> dict[str, str]:
+    """A token of each role, and a worker's."""
+    farm = door(app).farm
+    with farm.write() as session:
+        operator = tokens.authenticate(session, ADMIN)
+        made = {
+            role: tokens.create(session, operator, role.value, sorted(role.scopes), None)[1]
+            for role in (Role.VIEWER, Role.SUBMITTER, Role.MAINTAINER)
+        }
+    return {**{role.value: secret for role, secret in made.items()}, "worker": WORKER, "nobody": "eh_unknown"}
+
+
 _LIMITS = settings(
     max_examples=10,
     deadline=None,
@@ -169,5 +183,20 @@ def test_given_any_request_i_expect_an_answer_that_is_described(
     @given(case=schema[path][method.upper()].as_strategy(generation_mode=mode))
     def answers(case: Any) -> None:
         case.call_and_validate(headers=headers, checks=_CHECKS)
+
+    answers()
+
+
+@pytest.mark.parametrize(("path", "method"), _FUZZED)
+def test_given_any_role_i_expect_an_answer_that_is_described(
+    schema: Any, keys: dict[str, str], path: str, method: str
+) -> None:
+    """Those who may not are told so; nobody is answered by a fault."""
+
+    @settings(_LIMITS, max_examples=2)
+    @given(case=schema[path][method.upper()].as_strategy(generation_mode=GenerationMode.POSITIVE))
+    def answers(case: Any) -> None:
+        for key in keys.values():
+            case.call_and_validate(headers={"Authorization": f"Bearer {key}"}, checks=_CHECKS)
 
     answers()

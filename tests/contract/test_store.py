@@ -395,6 +395,7 @@ class TestPresigned:
         store.put(KEY, iter([b"bytes"]))
         assert store.presign_get(KEY, "model.onnx", 60) is None
         assert store.part_url(KEY, "0" * 32, 1, sha(b""), 0, 60) is None
+        assert store.origins() == ()
         path = store.path(KEY)
         assert path is not None
         assert path.read_bytes() == b"bytes"
@@ -412,6 +413,27 @@ class TestPresigned:
         assert (part.status_code, part.content) == (206, b"345")
         assert part.headers["content-range"] == "bytes 3-5/10"
         assert s3_store.path(KEY) is None
+
+    @pytest.mark.parametrize("path_style", [True, False])
+    @pytest.mark.parametrize("endpoint", [None, "https://s3.example.org:9000"])
+    def test_addresses_are_of_the_origins_that_pages_may_speak_with(
+        self, endpoint: str | None, path_style: bool
+    ) -> None:
+        settings = Settings(
+            store="s3://bucket/prefix",
+            s3_public_endpoint=endpoint,
+            s3_path_style=path_style,
+            s3_region="eu-central-1",
+            s3_access_key="key",
+            s3_secret_key="secret",
+            secret_key="x" * 32,
+        )
+        store = store_from(settings)
+        part = store.part_url(KEY, "handle", 1, sha(b""), 0, 60)
+        for url in (store.presign_get(KEY, "a", 60), part and part.url):
+            assert url is not None
+            parts = urlsplit(url)
+            assert f"{parts.scheme}://{parts.netloc}" in store.origins()
 
     @pytest.mark.parametrize(
         "name", ["../../etc/passwd", 'a";x="b', "a\r\nSet-Cookie: x=1", "", "\x00", "\ud800", "a\\b"]

@@ -40,7 +40,7 @@ def write(path: Path, seed: int, wide: int = 8, *, external: bool = False) -> Pa
 
 
 def dataset(path: Path, seed: int) -> Path:
-    np.savez(path, x=np.random.default_rng(seed).normal(size=(32, 16)).astype(np.float32))
+    np.savez(path, x=np.random.default_rng(seed).normal(size=(32, 1, 16)).astype(np.float32))
     return path
 
 
@@ -97,6 +97,7 @@ def test_external_data_that_changed_on_disk_is_built(client: Client, tmp_path: P
     first = client.models.push(path).id
     assert origin(client, first) is Origin.BUILT
     stood = weights.stat()
+    weights.unlink()  # ONNX would write behind what is there
     write(path, seed + 1, external=True)
     assert path.read_bytes() == graph
     assert weights.stat().st_size == stood.st_size

@@ -846,7 +846,7 @@ def test_what_is_kept_and_what_goes(live: Live, model: Path, tmp_path: Path, mon
     live.run("artifact", "pin", artifact, status=3)
     out, told = live.run("admin", "gc")
     assert "bytes removed" in out
-    assert "events and the logs" in told
+    assert "0 events, 0 deliveries of webhooks, the logs of 0 builds" in told
     out, told = live.run("admin", "gc", "--dry-run")
     assert "nothing was changed" in told
     np.savez(tmp_path / "few.npz", x=np.zeros((2, 1, 4), np.float32))
@@ -856,3 +856,40 @@ def test_what_is_kept_and_what_goes(live: Live, model: Path, tmp_path: Path, mon
     live.run("model", "delete", job["model"])
     live.run("model", "inspect", job["model"], status=4)
     assert live.json("job", "show", job["id"])["builds"][0]["artifact"] == artifact
+
+
+def test_persons_members_and_what_was_asked(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("four plain words here\n"))
+    made = live.json("person", "create", "Ana@example.com", "--name", "Ana Ortega", "--password-stdin")
+    assert (made["login"], made["kind"], made["operator"]) == ("ana@example.com", "local", False)
+    assert "four plain words" not in json.dumps(made)
+    live.run("person", "create", "bo@example.com")
+    live.run("person", "create", "bo@example.com", status=3)
+    assert [one["kind"] for one in live.json("person", "list")["items"]] == ["invited", "local"]
+    assert "Ana Ortega" in live.run("person", "list")[0]
+    assert live.json("person", "set", "bo@example.com", "--operator", "--disabled")["disabled"] is not None
+    assert live.json("person", "set", "bo@example.com", "--no-operator", "--no-disabled")["disabled"] is None
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    assert "password" in live.run("person", "set", "ana@example.com", "--password-stdin", status=3)[1]
+    live.run("person", "sign-out", "ana@example.com")
+    live.run("person", "sign-out", "nobody", status=4)
+    assert live.json("member", "set", "ana@example.com", "maintainer")["role"] == "maintainer"
+    out, _ = live.run("member", "list")
+    assert "maintainer" in out
+    live.run("member", "set", "nobody", "viewer", status=4)
+    live.run("member", "set", "ana@example.com", "king", status=2)
+    with live.client() as client:
+        assert [one.login for one in client.members.list().items] == ["ana@example.com"]
+        assert client.persons.get("ana@example.com").projects[0].project == "default"
+        assert client.me().name == "admin (settings)"
+        assert "operate" in client.me().scopes
+    live.run("member", "remove", "ana@example.com")
+    live.run("member", "remove", "ana@example.com", status=4)
+    found = live.json("admin", "audit", "--action", "members_put", "--since", "2026-01-01")["items"]
+    assert [(one["on"], one["outcome"]) for one in found][-1] == ("member ana@example.com: maintainer", "done")
+    assert live.json("admin", "audit", "--until", "2026-01-01")["items"] == []
+    assert live.json("admin", "audit", "--who", "nobody", "--everywhere")["items"] == []
+    assert "members_remove" in live.run("admin", "audit", "--limit", "5")[0]
+    reader = live.json("token", "create", "r", "--scope", "maintain")["token"]
+    live.run("admin", "audit", token=reader, status=5)
+    live.run("person", "list", token=reader, status=5)

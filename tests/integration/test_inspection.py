@@ -28,6 +28,7 @@ from enginehouse.errors import (
 from enginehouse.signature import ModelSignature, TensorSpec
 from scheduler.inspection import inspect_model
 from scheduler.inspection.model import read_model as read_onnx
+from zoo.fetch import model_path
 
 PACKAGED = Path(onnx.__file__).parent / "backend" / "test" / "data"
 FLOAT = TensorProto.FLOAT
@@ -94,6 +95,14 @@ class TestRealModels:
         assert (fed.dtype, fed.shape) == ("float32", [1, 3, 224, 224])
         assert sum(signature.operators.values()) == len(model.graph.node)
         assert signature.parameters == sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+
+    def test_weights_that_were_written_as_constants_are_parameters(self) -> None:
+        path = model_path("ppocr-cls")
+        model = onnx.load(path)
+        assert not model.graph.initializer
+        weights = [node.attribute[0].t for node in model.graph.node if node.op_type == "Constant"]
+        real = [int(np.prod(one.dims)) for one in weights if one.data_type == onnx.TensorProto.FLOAT]
+        assert inspect_model([("model.onnx", path)]).parameters == sum(size for size in real if size > 1) > 100_000
 
     def test_every_packaged_graph_is_taken(self) -> None:
         paths = sorted(PACKAGED.glob("pytorch-*/*/model.onnx")) + sorted(PACKAGED.glob("simple/*/model.onnx"))

@@ -18,7 +18,8 @@ from api.auth import TOKENLESS, Scope, allows, is_foreign, is_loopback_name
 from api.routing import Route
 from scheduler.farm import Farm
 
-_GUARDED = [route for route in all_routes() if route.scope not in TOKENLESS]
+_GUARDED = [route for route in all_routes() if route.scope not in TOKENLESS and not route.page]
+"""Of the API; test_roles.py asks the pages too."""
 
 
 @pytest.fixture
@@ -37,7 +38,9 @@ def test_given_the_whole_map_i_expect_every_address_to_be_a_declared_route(app: 
     served = {(rule.rule, method) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD"}}
     assert served == declared
     assert all(isinstance(route.scope, Scope) for route in all_routes())
-    assert {route.rule for route in all_routes() if route.scope is Scope.PUBLIC} == {"/healthz", "/readyz", "/v1/keys"}
+    public = {route.rule for route in all_routes() if route.scope is Scope.PUBLIC}
+    pages = {"/assets/<path:name>", "/sign-in", "/sign-in/provider", "/sign-in/provider/back"}
+    assert public == {"/healthz", "/readyz", "/v1/keys", *pages}
     assert {route.rule for route in all_routes() if route.scope is Scope.SIGNED} == {
         "/v1/uploads/<upload>/parts/<int:number>"
     }
@@ -105,11 +108,11 @@ def test_given_a_revoked_token_i_expect_401(app: Flask, admin: FlaskClient) -> N
 
 def test_given_a_browser_i_expect_basic_with_the_token_as_password(app: Flask) -> None:
     client = app.test_client()
-    asked = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    asked = client.get("/v1/jobs", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert is_problem(asked, 401)
     assert asked.headers["WWW-Authenticate"] == 'Basic realm="enginehouse"'
-    assert client.get("/", auth=("anybody", ADMIN)).status_code == 200
-    is_problem(client.get("/", auth=("anybody", "wrong")), 401)
+    assert client.get("/v1/jobs", auth=("anybody", ADMIN)).status_code == 200
+    is_problem(client.get("/v1/jobs", auth=("anybody", "wrong")), 401)
 
 
 def test_given_a_remembered_password_i_expect_other_sites_to_write_nothing(app: Flask) -> None:
@@ -178,12 +181,12 @@ class TestLoopback:
         is_problem(create_app(farm.settings, farm).test_client().get("/v1/jobs"), 401)
 
 
-@pytest.mark.parametrize("held", ["read", "submit", "admin", "operate", "work"])
+@pytest.mark.parametrize("held", ["read", "submit", "maintain", "admin", "operate", "work", "person"])
 def test_scopes(held: str) -> None:
-    own = {"read", "submit", "admin"}
-    implied = {"read": {"read"}, "submit": {"submit"}, "admin": own, "operate": {*own, "operate"}, "work": {"work"}}
-    for needed in ("read", "submit", "admin", "operate", "work"):
-        assert allows({held}, Scope(needed)) == (needed in implied[held])
+    own = {"read", "submit", "maintain"}
+    implied = {"maintain": own, "admin": {*own, "admin"}, "operate": {*own, "admin", "operate"}}
+    for needed in ("read", "submit", "maintain", "admin", "operate", "work", "person"):
+        assert allows({held}, Scope(needed)) == (needed in implied.get(held, {held}))
 
 
 def test_names_and_origins() -> None:

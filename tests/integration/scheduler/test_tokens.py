@@ -59,7 +59,14 @@ def test_scopes_that_are_none_or_must_not_stand_together(farm, scopes):
         made(farm, scopes)
 
 
-@pytest.mark.parametrize(("scope", "may"), [("admin", "read submit admin"), ("operate", "read submit admin operate")])
+@pytest.mark.parametrize(
+    ("scope", "may"),
+    [
+        ("maintain", "read submit maintain"),
+        ("admin", "read submit maintain admin"),
+        ("operate", "read submit maintain admin operate"),
+    ],
+)
 def test_what_a_scope_implies_and_none_implies_working(farm, scope, may):
     _, secret = made(farm, [scope])
     principal = who(farm, secret)
