@@ -39,3 +39,9 @@ def test_no_file_names_a_host_of_a_registry_or_runs_text() -> None:
         assert "https://" not in text
         assert "eval(" not in text
         assert "innerHTML" not in text, file.name
+
+
+def test_every_script_is_loaded_by_a_page() -> None:
+    templates = "".join(path.read_text() for path in (ASSETS.parent / "templates").rglob("*.html"))
+    for file in (ASSETS / "vendor").glob("*.js"):
+        assert f"vendor/{file.name}" in templates, file.name
